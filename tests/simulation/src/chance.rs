@@ -41,6 +41,8 @@ pub enum What {
     Follow = 14,
     /// How long a lookup of a name takes.
     Lookup = 15,
+    /// Whose scripts hang.
+    Hang = 16,
 }
 
 /// All draws of a run.

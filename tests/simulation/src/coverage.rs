@@ -40,6 +40,13 @@ impl Coverage {
         self.0.entry(name.to_owned()).or_default()
     }
 
+    /// A fault of a kind, and of one of its ways if there are several, had an effect so often.
+    pub fn took_effect(&mut self, name: &str, detail: Option<&str>, times: u64) {
+        for name in [Some(name), detail].into_iter().flatten() {
+            self.of(name).effective += times;
+        }
+    }
+
     /// Adds what happened to the faults of another run.
     pub fn add(&mut self, other: &Coverage) {
         for (name, count) in &other.0 {

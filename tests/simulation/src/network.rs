@@ -18,7 +18,7 @@ const DELAY: Duration = Duration::from_millis(10);
 const OVERTAKEN: Duration = Duration::from_millis(40);
 
 /// The way from one host to another.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Path {
     up_from: Instant,
     delay: Duration,
@@ -26,6 +26,8 @@ struct Path {
     duplicate: u32,
     reorder: u32,
     sent: u64,
+    /// The changes that no datagram has felt yet.
+    unfelt: Vec<PathChange>,
 }
 
 impl Default for Path {
@@ -37,7 +39,30 @@ impl Default for Path {
             duplicate: 0,
             reorder: 0,
             sent: 0,
+            unfelt: Vec::new(),
         }
+    }
+}
+
+impl Path {
+    /// Something happened to a datagram, for which these changes may be the reason. Gives those of
+    /// them of which it is the first effect.
+    fn feel(&mut self, is_reason: impl Fn(&PathChange) -> bool) -> Vec<PathChange> {
+        self.unfelt.extract_if(.., |it| is_reason(it)).collect()
+    }
+
+    /// Whether datagrams pass as if nothing had happened to it.
+    fn is_well(&self, now: Instant) -> bool {
+        let is_sure = self.loss == 0 && self.duplicate == 0 && self.reorder == 0;
+        is_sure && self.delay == DELAY && self.up_from <= now
+    }
+
+    /// As if nothing had ever happened to it.
+    fn heal(&mut self) {
+        *self = Path {
+            sent: self.sent,
+            ..Path::default()
+        };
     }
 }
 
@@ -54,6 +79,8 @@ pub(crate) struct Network {
     places: Vec<Place>,
     /// By sender and receiver.
     paths: Vec<Vec<Path>>,
+    /// The changes of ways that have had an effect, which nobody has counted yet.
+    pub(crate) felt: Vec<PathChange>,
 }
 
 /// The address of a host's server.
@@ -105,6 +132,7 @@ impl Network {
         Network {
             paths: vec![vec![Path::default(); places.len()]; places.len()],
             places,
+            felt: Vec::new(),
         }
     }
 
@@ -122,14 +150,21 @@ impl Network {
         path.sent += 1;
         let host = HostId(u8::try_from(index).unwrap_or(u8::MAX));
         if now < path.up_from {
+            let felt = path.feel(|it| matches!(it, PathChange::Down { .. }));
+            self.felt.extend(felt);
             return Some((host, sender, [None, None]));
         }
         let mut draw = chances.of(What::Datagram, from, u64::from(host.0), path.sent);
         if percent(&mut draw, path.loss) {
+            let felt = path.feel(|it| matches!(it, PathChange::Loss(_)));
+            self.felt.extend(felt);
             return Some((host, sender, [None, None]));
         }
+        let mut is_late = false;
         let mut arrival = || {
-            let late = if percent(&mut draw, path.reorder) {
+            let is_overtaken = percent(&mut draw, path.reorder);
+            is_late |= is_overtaken;
+            let late = if is_overtaken {
                 OVERTAKEN
             } else {
                 Duration::ZERO
@@ -139,19 +174,36 @@ impl Network {
         let first = arrival();
         let second = arrival();
         let twice = percent(&mut draw, path.duplicate);
+        let felt = path.feel(|it| match it {
+            PathChange::Delay(_) => true,
+            PathChange::Reorder(_) => is_late,
+            PathChange::Duplicate(_) => twice,
+            _ => false,
+        });
+        self.felt.extend(felt);
         Some((host, sender, [Some(first), twice.then_some(second)]))
     }
 
-    /// Changes the way from one host to another. Whether it was another one before.
-    pub(crate) fn change(&mut self, from: HostId, to: HostId, change: PathChange, now: Instant) {
-        if let PathChange::Down { both: true, time } = change {
-            let one = PathChange::Down { both: false, time };
-            self.change(to, from, one, now);
+    /// Changes the way from one host to another. The other changes have an effect once a datagram
+    /// feels them; healing has one if there was something to heal, and gives that.
+    pub(crate) fn change(
+        &mut self,
+        from: HostId,
+        to: HostId,
+        change: PathChange,
+        now: Instant,
+    ) -> bool {
+        if let PathChange::Down { both: true, time } = change
+            && let Some(path) = self.path(to, from)
+        {
+            path.up_from = now + time;
         }
-        let paths = self.paths.get_mut(usize::from(from.0));
-        let Some(path) = paths.and_then(|paths| paths.get_mut(usize::from(to.0))) else {
-            return;
+        let Some(path) = self.path(from, to) else {
+            return false;
         };
+        if change != PathChange::Heal {
+            path.unfelt.push(change);
+        }
         match change {
             PathChange::Loss(percent) => path.loss = percent,
             PathChange::Duplicate(percent) => path.duplicate = percent,
@@ -159,24 +211,22 @@ impl Network {
             PathChange::Reorder(percent) => path.reorder = percent,
             PathChange::Down { time, .. } => path.up_from = now + time,
             PathChange::Heal => {
-                let sent = path.sent;
-                *path = Path {
-                    sent,
-                    ..Path::default()
-                };
+                let was_well = path.is_well(now);
+                path.heal();
+                return !was_well;
             }
         }
+        false
+    }
+
+    fn path(&mut self, from: HostId, to: HostId) -> Option<&mut Path> {
+        let paths = self.paths.get_mut(usize::from(from.0))?;
+        paths.get_mut(usize::from(to.0))
     }
 
     /// Heals all ways.
     pub(crate) fn heal(&mut self) {
-        for path in self.paths.iter_mut().flatten() {
-            let sent = path.sent;
-            *path = Path {
-                sent,
-                ..Path::default()
-            };
-        }
+        self.paths.iter_mut().flatten().for_each(Path::heal);
     }
 
     /// Gives a host with a translation the next outer address. Whether it has one.

@@ -19,14 +19,13 @@ mod progress;
 mod prove;
 mod totals;
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
-use simulation::plan::Profile;
+use simulation::plan::{NEWER_FROM, Profile};
 use simulation::world::Digesting;
 
 use planted::{Accused, Planted};
@@ -38,8 +37,8 @@ use totals::{Line, Totals, TotalsFile};
 use work::{Play, Runner, Work};
 use worker::Elsewhere;
 
-/// The first fresh seed: those below are for the fixed ones.
-const FRESH: u64 = 1_000_000;
+/// The first fresh seed: it has all kinds of faults.
+const FRESH: u64 = NEWER_FROM;
 
 /// How many seeds are named before each is played; of more, failures are named.
 const NAMED: u64 = 20;
@@ -96,7 +95,13 @@ impl Seeds {
     }
 
     fn from(&self, first: u64) -> impl Iterator<Item = Work> + Send {
+        self.after(Vec::new(), first)
+    }
+
+    /// Some seeds, and then those from `first` on.
+    fn after(&self, some: Vec<u64>, first: u64) -> impl Iterator<Item = Work> + Send {
         let seeds = first..first.saturating_add(self.count);
+        let seeds = some.into_iter().chain(seeds);
         seeds.map(|seed| Work::Seed(self.shape(seed)))
     }
 }
@@ -112,18 +117,33 @@ impl Campaign {
             Some((file, totals)) => (Some(file), totals),
             None => (None, Totals::default()),
         };
+        let unfinished = match seeds.first {
+            Some(_) => Vec::new(),
+            None => totals.unfinished(),
+        };
         let first = seeds.first.unwrap_or_else(|| {
-            let next = totals.largest.map_or(FRESH, |largest| largest + 1);
+            let last = totals.largest.max(unfinished.last().copied());
+            let next = last.map_or(FRESH, |last| last + 1);
             if file.is_some() { next.max(FRESH) } else { 1 }
         });
         if totals.runs > 0 {
             print!("so far: {}", totals.text());
         }
+        if !unfinished.is_empty() {
+            println!("first {} that were not finished", unfinished.len());
+        }
         println!("{} seeds from {first} on", seeds.count);
-        let work = seeds.from(first).inspect(|work| {
-            if seeds.count <= NAMED
-                && let Work::Seed(shape) = work
-            {
+        let mut begins = file.as_ref().map(TotalsFile::beginnings).transpose()?;
+        // What is in the totals counts once.
+        let played = totals.played.clone();
+        let work = seeds.after(unfinished, first);
+        let work = work.filter(move |work| !played.contains(&seed(work)));
+        let work = work.inspect(move |work| {
+            let Work::Seed(shape) = work else { return };
+            if let Some(begins) = &mut begins {
+                begins(shape.seed);
+            }
+            if seeds.count <= NAMED {
                 println!("{shape}");
             }
         });
@@ -153,7 +173,6 @@ impl Campaign {
             campaign: self,
             progress: Progress::new(totals.runs, count),
             revision: revision(),
-            examined: BTreeSet::new(),
             before: totals.failures(),
             totals,
             file,
@@ -263,8 +282,6 @@ struct Judge<'a> {
     campaign: &'a Campaign,
     progress: Progress,
     revision: String,
-    /// The promises of which a failure was examined: one of each is.
-    examined: BTreeSet<&'static str>,
     /// How many failures there were before.
     before: u64,
     totals: &'a mut Totals,
@@ -282,12 +299,8 @@ impl Judge<'_> {
         }
         if let Some(broken) = &done.outcome.broken {
             self.progress.clear();
-            let text = if self.examined.insert(broken.promise.name()) {
-                let play = &self.campaign.play;
-                failure::examine(&done.work, broken, play, &mut self.runner)?
-            } else {
-                failure::headline(&done.work, broken)
-            };
+            let play = &self.campaign.play;
+            let text = failure::examine(&done.work, broken, play, &mut self.runner)?;
             print!("{text}");
         }
         self.progress.tell(self.totals);
@@ -326,6 +339,7 @@ pub(crate) fn again(path: &Path, record: Option<PathBuf>) -> Result<bool> {
         ..Play::default()
     };
     let work = fixed::case(path)?;
+    println!("{}: seed {}", work.name(), work.plan().seed);
     let outcome = work::Here.run(&work, &play)?;
     if let Some(summary) = &outcome.summary {
         print!("{}", summary.coverage.table());

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What came of all runs so far, and the file that keeps it, a line for each run. A campaign that
-//! was ended goes on where it was.
+//! What came of all runs so far, and the file that keeps it: a line for each run that begins, and
+//! one for each that is over. A campaign that was ended goes on where it was, and plays first what
+//! was being played when it was killed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -60,6 +61,12 @@ impl Line {
     }
 }
 
+/// A run begins.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+struct Begun {
+    begun: u64,
+}
+
 /// What came of all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Totals {
@@ -77,6 +84,10 @@ pub(crate) struct Totals {
     pub(crate) broken: BTreeMap<&'static str, u64>,
     /// The largest seed.
     pub(crate) largest: Option<u64>,
+    /// The seeds that were played.
+    pub(crate) played: BTreeSet<u64>,
+    /// Those that were begun.
+    begun: BTreeSet<u64>,
 }
 
 impl Totals {
@@ -93,7 +104,14 @@ impl Totals {
         if let Some(broken) = &line.broken {
             *self.broken.entry(broken.promise.name()).or_default() += 1;
         }
-        self.largest = self.largest.max(line.shape.map(|shape| shape.seed));
+        let seed = line.shape.map(|shape| shape.seed);
+        self.largest = self.largest.max(seed);
+        self.played.extend(seed);
+    }
+
+    /// The seeds that were being played when a campaign was killed.
+    pub(crate) fn unfinished(&self) -> Vec<u64> {
+        self.begun.difference(&self.played).copied().collect()
     }
 
     /// How many runs broke a promise.
@@ -183,6 +201,10 @@ impl TotalsFile {
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let mut totals = Totals::default();
         for (number, line) in text[..whole].lines().enumerate() {
+            if let Ok(Begun { begun }) = serde_json::from_str(line) {
+                totals.begun.insert(begun);
+                continue;
+            }
             let line: Line = serde_json::from_str(line)
                 .with_context(|| format!("{name}, line {}, is no run", number + 1))?;
             totals.add(&line);
@@ -194,6 +216,20 @@ impl TotalsFile {
         file.set_len(u64::try_from(whole)?)?;
         file.seek(SeekFrom::End(0))?;
         Ok((TotalsFile { file }, totals))
+    }
+
+    /// What notes each run that begins. If it cannot, that run is only not played again if the
+    /// campaign is killed meanwhile.
+    ///
+    /// # Errors
+    /// If the file cannot be opened once more.
+    pub(crate) fn beginnings(&self) -> Result<impl FnMut(u64) + Send + use<>> {
+        let file = self.file.try_clone();
+        let mut file = file.context("cannot open the totals once more")?;
+        Ok(move |begun| {
+            let text = serde_json::to_string(&Begun { begun });
+            let _ = text.map(|text| file.write_all((text + "\n").as_bytes()));
+        })
     }
 
     /// Adds a run, with one write.
@@ -268,6 +304,23 @@ mod tests {
         drop(file);
         let (_, read) = TotalsFile::open(&path).unwrap();
         assert_eq!((read.runs, read.largest), (4, Some(10)));
+    }
+
+    #[test]
+    fn what_was_being_played_when_a_campaign_was_killed_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("totals.jsonl");
+        let (mut file, totals) = TotalsFile::open(&path).unwrap();
+        assert_eq!(totals.unfinished(), [0; 0]);
+        let mut begins = file.beginnings().unwrap();
+        for seed in [7, 8, 9] {
+            begins(seed);
+        }
+        file.add(&line(8, None)).unwrap();
+        drop((file, begins));
+        let (_, read) = TotalsFile::open(&path).unwrap();
+        assert_eq!(read.unfinished(), [7, 9]);
+        assert_eq!(read.played, BTreeSet::from([8]));
     }
 
     #[test]

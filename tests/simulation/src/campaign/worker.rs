@@ -8,6 +8,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -79,7 +80,26 @@ pub(crate) fn serve() -> Result<()> {
 struct Worker {
     child: Child,
     orders: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    /// The lines that it writes.
+    answers: Receiver<String>,
+}
+
+/// How long a run may take by the clock; a longer one has no end. A year of a host takes a minute.
+const LIMIT: Duration = Duration::from_secs(3_600);
+
+/// Reads the lines of a worker.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a pipe cannot be read with a time limit; the thread ends with the worker"
+)]
+fn lines(output: ChildStdout) -> Receiver<String> {
+    let (send, receive) = mpsc::channel();
+    std::thread::spawn(move || {
+        let lines = BufReader::new(output).lines();
+        let mut lines = lines.map_while(Result::ok);
+        lines.all(|line| send.send(line).is_ok());
+    });
+    receive
 }
 
 impl Worker {
@@ -96,23 +116,28 @@ impl Worker {
         Ok(Worker {
             child,
             orders,
-            answers: BufReader::new(answers),
+            answers: lines(answers),
         })
     }
 
-    /// What it answers; `None` if it has ended without a word.
-    fn ask(&mut self, order: &Order) -> Result<Option<Answer>> {
+    /// What it answers within `limit`; `None` if it has ended without a word.
+    fn ask(&mut self, order: &Order, limit: Duration) -> Result<Option<Answer>> {
         let mut line = serde_json::to_string(order)?;
         line.push('\n');
         if self.orders.write_all(line.as_bytes()).is_err() {
             return Ok(None);
         }
-        line.clear();
-        match self.answers.read_line(&mut line) {
-            Ok(1..) if line.ends_with('\n') => Ok(Some(
+        match self.answers.recv_timeout(limit) {
+            Ok(line) => Ok(Some(
                 serde_json::from_str(&line).context("cannot read what a worker answers")?,
             )),
-            _ => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => {
+                self.child.kill().context("cannot end a worker")?;
+                let seconds = limit.as_secs();
+                let text = format!("the run has no end: it took more than {seconds} s");
+                Ok(Some(Answer::Panicked(text)))
+            }
         }
     }
 
@@ -151,7 +176,7 @@ impl Runner for Elsewhere {
             Some(worker) => worker,
             None => Worker::start()?,
         };
-        let text = match worker.ask(&order)? {
+        let text = match worker.ask(&order, LIMIT)? {
             Some(Answer::Played { outcome, took }) => {
                 self.processor_time += took;
                 self.worker = Some(worker);

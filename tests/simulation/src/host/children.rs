@@ -132,7 +132,11 @@ impl Host {
         let habit = record.map_or(Habit::Quick(0), |(record, _)| {
             choose(habits(record, run.kind), draw.next())
         });
+        let row = shared.summary.coverage.of(habit.name());
+        row.planned += 1;
+        row.done += 1;
         if let Habit::NotStarted(why) = habit {
+            row.effective += 1;
             shared.see(self.id, Seen::NotStarted(run));
             let run = run.run;
             return Input::NotStarted { run, why };
@@ -273,6 +277,7 @@ impl Host {
         let leaves = matches!(child.habit, Habit::LeavesGrandchild(_)) && child.open;
         let is_own = child.watcher == Some(child.starter);
         let core = child.core;
+        shared.summary.coverage.of(child.habit.name()).effective += 1;
         self.truth.children.remove(&run);
         shared.sum(self.id, 2 << 40 | run.0 & 0xff_ffff, b"end");
         shared.see(self.id, Seen::ChildEnded(run, end));

@@ -58,6 +58,10 @@ pub(crate) struct Clients {
     /// The tags of the submitter's open jobs.
     open: BTreeSet<String>,
     tags: u64,
+    /// The submitter's `passive' commands that are open: the peers that they wait for, by tag.
+    waiting: BTreeMap<String, String>,
+    /// The latest peer whose challenge the submitter was told, and that challenge.
+    pub(crate) awaited: Option<(String, String)>,
     /// After how many more lines of core to the server the submitter cancels a job.
     pub(crate) cancel_after: Option<u32>,
     pub(crate) viewers: Viewers,
@@ -75,6 +79,12 @@ impl Host {
         self.clients.tags += 1;
         let tag = format!("c{}", self.clients.tags);
         let line = format!("SVCSUBMIT -background {tag} connect {}", words.join(" "));
+        if let [command, user] = words
+            && command == "passive"
+            && let Some((_, peer)) = self.site.users.iter().find(|(name, _)| name == user)
+        {
+            self.clients.waiting.insert(tag.clone(), peer.clone());
+        }
         self.clients.open.insert(tag);
         self.client_writes(client, &line, shared);
         true
@@ -107,6 +117,7 @@ impl Host {
         };
         let had_jobs = !self.clients.open.is_empty();
         self.clients.open.clear();
+        self.clients.waiting.clear();
         self.hang_up(client, shared);
         had_jobs
     }
@@ -282,6 +293,13 @@ impl Host {
                 && let Some(tag) = first
             {
                 self.clients.open.remove(tag);
+                self.clients.waiting.remove(tag);
+            }
+            if verb == "BGINFO"
+                && let (Some(tag), Some(challenge)) = (first, words.next())
+                && let Some(peer) = self.clients.waiting.get(tag)
+            {
+                self.clients.awaited = Some((peer.clone(), challenge.to_owned()));
             }
         } else if let Some((from, run)) = self.clients.scripts.get(&client).copied() {
             // Any trouble is what a real script would write to its standard error.
@@ -302,6 +320,7 @@ impl Host {
         if clients.submitter == Some(client) {
             clients.submitter = None;
             clients.open.clear();
+            clients.waiting.clear();
         }
         for known in [&mut clients.administrator, &mut clients.rival] {
             if *known == Some(client) {

@@ -5,14 +5,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use connect_core::machine::{DatabaseCopy, Inherited, Loaded, State};
-use connect_ifscripts::ledger::Ledger;
+use connect_ifscripts::ledger::{Entry, Ledger};
 use connect_ipc::setup::ServerRun;
 use peerdb::{Database, Record};
 
-use crate::plan::{HostSite, Kept};
+use crate::plan::{HostSite, JournalLoss, Kept};
 
 /// How many states that were written before are kept, to be put back.
 const OLDER: usize = 8;
+
+/// How many entries of the journal may be lost at its end.
+const TAIL: usize = 20;
 
 /// A state, and the run of the server that it is about.
 type Saved = (Option<ServerRun>, State);
@@ -35,6 +38,8 @@ pub(crate) struct Disk {
     /// Whether core's files are to be deleted.
     pub(crate) forgotten: bool,
     pub(crate) journal: Ledger,
+    /// The last entries of the journal, and what it was before them.
+    tail: (Ledger, VecDeque<Entry>),
     /// What is wrong with the journal.
     pub(crate) journal_fault: Option<String>,
 }
@@ -55,6 +60,7 @@ impl Disk {
             kept: Kept::Last,
             forgotten: false,
             journal: Ledger::default(),
+            tail: (Ledger::default(), VecDeque::new()),
             journal_fault: None,
         }
     }
@@ -92,6 +98,43 @@ impl Disk {
             state,
             database: self.database.clone().filter(|_| !database_is_usable),
         })
+    }
+
+    /// Whether the next core will find this.
+    pub(crate) fn finds(&self, kept: Kept) -> bool {
+        match kept {
+            Kept::Last => true,
+            Kept::Older(_) => self.states.len() > 1,
+            Kept::None | Kept::OfOtherServer => !self.states.is_empty(),
+        }
+    }
+
+    /// An entry is written to the journal.
+    pub(crate) fn note(&mut self, entry: Entry) {
+        self.journal.apply(&entry);
+        let (before, tail) = &mut self.tail;
+        tail.push_back(entry);
+        if tail.len() > TAIL
+            && let Some(oldest) = tail.pop_front()
+        {
+            before.apply(&oldest);
+        }
+    }
+
+    /// The journal, or its end, is lost. Whether something was in that part.
+    pub(crate) fn lose_journal(&mut self, loss: JournalLoss) -> bool {
+        let (mut left, mut tail) = std::mem::take(&mut self.tail);
+        let was_written = !tail.is_empty();
+        match loss {
+            JournalLoss::Removed => left = Ledger::default(),
+            JournalLoss::Damaged(entries) => {
+                tail.truncate(tail.len().saturating_sub(entries as usize));
+                tail.iter().for_each(|entry| left.apply(entry));
+            }
+        }
+        self.tail = (left.clone(), VecDeque::new());
+        self.journal = left;
+        was_written
     }
 
     /// Core begins to write its state.

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use connect_ifscripts::ledger::{Entry, Ledger, Origin};
+use connect_ifscripts::ledger::{Entry, Origin};
 use connect_ifscripts::machine::{Input, Machine, Output};
 use connect_ifscripts::outbox::Outbox;
 use connect_ipc::RunId;
@@ -14,7 +14,7 @@ use connect_ipc::setup::{ByLane, Lane};
 use super::Host;
 use super::links::{Message, Reach};
 use super::process::Process;
-use crate::plan::{Part, When};
+use crate::plan::{JournalLoss, Part, When};
 use crate::promise::Promise;
 use crate::queue::Step;
 use crate::seen::{Seen, Watcher};
@@ -61,7 +61,7 @@ impl Host {
             return;
         }
         if !self.site.journal {
-            self.disk.journal = Ledger::default();
+            self.disk.lose_journal(JournalLoss::Removed);
         }
         let scripts = &mut self.helpers.scripts;
         scripts.process.start(shared.now);
@@ -204,7 +204,7 @@ impl Host {
     /// Writes what the machine has had noted.
     fn write_journal(&mut self) {
         for entry in self.helpers.scripts.unwritten.drain(..) {
-            self.disk.journal.apply(&entry);
+            self.disk.note(entry);
         }
     }
 

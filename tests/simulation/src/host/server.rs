@@ -30,6 +30,9 @@ use crate::world::shared::Shared;
 /// How long a reflected partner takes to answer.
 const REFLECTED: Duration = Duration::from_millis(20);
 
+/// When a server that has ended is started again.
+pub(super) const RESTART: Duration = Duration::from_secs(1);
+
 /// "Broken pipe".
 const EPIPE: i32 = 32;
 
@@ -217,6 +220,10 @@ impl Host {
 
     fn server_acts<W: Watcher>(&mut self, out: &mut Vec<Output>, shared: &mut Shared<W>) {
         for output in out.drain(..) {
+            if self.server.process.dies_here() {
+                shared.after(RESTART, Step::Start(self.id, Part::Server));
+                return self.end_server(shared);
+            }
             shared.sum_all(self.id, &output);
             match output {
                 Output::Line(client, line) => self.server_writes(client, &line),
@@ -238,8 +245,7 @@ impl Host {
                 Output::Datagram(to, bytes) => self.send_datagram(to, bytes, shared),
                 Output::Controlled(_) => self.server.done = true,
                 Output::Stop | Output::Restart | Output::Crash => {
-                    let step = Step::Start(self.id, Part::Server);
-                    shared.after(Duration::from_secs(1), step);
+                    shared.after(RESTART, Step::Start(self.id, Part::Server));
                     self.end_server(shared);
                 }
                 // Nothing here harms a connection in the lab's own way, or has a device.
@@ -293,8 +299,12 @@ impl Host {
         shared: &mut Shared<W>,
     ) {
         let (now, chances) = (shared.now, shared.chances);
-        let Some((host, from, [first, second])) = shared.network.send(self.id, to, now, chances)
-        else {
+        let sent = shared.network.send(self.id, to, now, chances);
+        for change in std::mem::take(&mut shared.network.felt) {
+            let coverage = &mut shared.summary.coverage;
+            coverage.took_effect("path", Some(change.name()), 1);
+        }
+        let Some((host, from, [first, second])) = sent else {
             return;
         };
         if let Some(at) = second {

@@ -15,11 +15,12 @@ use super::Host;
 use super::clients::ClientStep;
 use super::core::Arrival;
 use super::observers::GoesOn;
+use super::server::RESTART;
 use crate::instant::{HostClock, Instant};
 use crate::network::reflected;
 use crate::plan::{
-    DatabaseChange, Fault, Greeting, Kept, Knock, Leaving, OperatorAct, Part, Partner, PathChange,
-    Way,
+    DatabaseChange, Fault, Greeting, JournalLoss, Kept, Knock, Leaving, OTHER_SITE, OperatorAct,
+    Part, Partner, PathChange, Way,
 };
 use crate::promise::Promise;
 use crate::queue::Step;
@@ -87,11 +88,9 @@ impl Host {
                 }
                 self.change_database(change, shared)
             }
-            Fault::Journal { .. } => {
-                let had = self.disk.journal.runs().next().is_some();
+            Fault::Journal { loss } => {
                 self.kill_helper(Part::Scripts, shared);
-                self.disk.journal = connect_ifscripts::ledger::Ledger::default();
-                had
+                self.disk.lose_journal(*loss)
             }
             Fault::Suspend { time } => {
                 let until = shared.now + short(time);
@@ -112,8 +111,7 @@ impl Host {
                     },
                     other => *other,
                 };
-                shared.network.change(self.id, *to, change, shared.now);
-                true
+                shared.network.change(self.id, *to, change, shared.now)
             }
             Fault::Address {} => shared.network.move_host(self.id),
             Fault::Partner { peer, time } => self.die(index, peer, *time, shared),
@@ -159,12 +157,17 @@ impl Host {
             process.kill_after = Some(after).filter(|_| lives);
         }
         match part {
-            Part::Server => return self.restart_server(false, Duration::from_secs(1), shared),
+            Part::Server if after == 0 => {
+                return self.restart_server(false, RESTART, shared);
+            }
+            Part::Server => {}
             Part::Core => {
                 self.disk.kept = state;
+                let is_found = self.disk.finds(state);
                 if after == 0 {
                     self.kill_core(shared);
                 }
+                return lives && is_found;
             }
             Part::Pinger | Part::Scripts => {
                 if after == 0 {
@@ -217,8 +220,10 @@ impl Host {
         after: Duration,
         shared: &mut Shared<W>,
     ) -> bool {
-        let lived = self.server.machine.is_some();
         let peers = self.server.machine.as_ref().map(Server::peers);
+        let is_felt = peers
+            .as_ref()
+            .is_some_and(|it| !with_peers || !it.is_empty());
         self.end_server(shared);
         let after = after.max(Duration::from_millis(1));
         shared.after(after, Step::Start(self.id, Part::Server));
@@ -227,7 +232,7 @@ impl Host {
             let after = after + Duration::from_millis(30);
             shared.after(after, Step::Client(self.id, step));
         }
-        lived
+        is_felt
     }
 
     fn stall<W: Watcher>(&mut self, until: Instant, shared: &mut Shared<W>) -> bool {
@@ -256,11 +261,16 @@ impl Host {
             DatabaseChange::Broken => Err("its hash table is damaged".to_owned()),
             DatabaseChange::Missing => Err("no such file".to_owned()),
             DatabaseChange::Back => Ok(Arc::clone(&self.disk.site)),
-            DatabaseChange::OfOtherSite => Ok(Arc::new(Database::default())),
+            DatabaseChange::OfOtherSite => Ok(Arc::new(of_other_site())),
             _ => Ok(Arc::new(changed(&base, change))),
         };
+        let is_other = match (&self.disk.file, &next) {
+            (Ok(before), Ok(after)) => !is_same(before, after),
+            (Err(before), Err(after)) => before != after,
+            _ => true,
+        };
         self.put_database(next, shared);
-        true
+        is_other
     }
 
     /// The database's file is another one; core sees it at the next full second.
@@ -279,6 +289,9 @@ impl Host {
     }
 
     fn reboot<W: Watcher>(&mut self, shared: &mut Shared<W>) -> bool {
+        let lived = Part::ALL
+            .map(|part| self.process(part).lives)
+            .contains(&true);
         for part in [Part::Pinger, Part::Scripts] {
             self.kill_helper(part, shared);
         }
@@ -286,13 +299,13 @@ impl Host {
         self.end_server(shared);
         self.helpers.children.clear();
         self.truth.children.clear();
-        self.disk.journal = connect_ifscripts::ledger::Ledger::default();
+        self.disk.lose_journal(JournalLoss::Removed);
         self.server.runs_of_boot = 0;
         self.power.sleep = None;
         self.power.clock = HostClock::booted(shared.now);
         self.truth.boots += 1;
         self.boot(shared);
-        true
+        lived
     }
 
     fn die<W: Watcher>(
@@ -358,13 +371,18 @@ impl Host {
         self.control(Control::Knock { name, from }, shared)
     }
 
+    /// A greeting comes in: that of the partner for which a challenge was asked for last, or one
+    /// with a challenge that the server never made.
     fn greet<W: Watcher>(&mut self, greeting: Greeting, shared: &mut Shared<W>) -> bool {
-        let challenge = match greeting {
-            Greeting::Live => "AAECAwQFBgcICQoLDA0ODw==",
-            Greeting::Stale => "Dw4NDAsKCQgHBgUEAwIBAA==",
+        let (challenge, from) = match greeting {
+            Greeting::Live => match self.clients.awaited.take() {
+                Some((peer, challenge)) => (challenge, self.address_of(&peer, shared)),
+                None => return false,
+            },
+            Greeting::Stale => ("Dw4NDAsKCQgHBgUEAwIBAA==".to_owned(), reflected(9_997)),
         };
-        let from = reflected(9_997).to_string();
-        self.lab(&["GREETING", challenge, &from], shared)
+        let from = from.to_string();
+        self.lab(&["GREETING", &challenge, &from], shared)
     }
 
     fn operator<W: Watcher>(&mut self, act: &OperatorAct, shared: &mut Shared<W>) -> bool {
@@ -436,6 +454,18 @@ impl Host {
         self.kill_helper(part, shared);
         lived
     }
+}
+
+/// The database of a site with other peers.
+fn of_other_site() -> Database {
+    let records = OTHER_SITE.iter();
+    let records = records.map(|(peer, pairs)| Record::new(peer, pairs.iter().copied()));
+    Database::from_parts(records, [], [])
+}
+
+/// Whether two databases say the same of all peers and users.
+fn is_same(one: &Database, other: &Database) -> bool {
+    one.peers().eq(other.peers()) && one.users().eq(other.users()) && one.auto() == other.auto()
 }
 
 /// A database with a record changed.

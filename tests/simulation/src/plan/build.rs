@@ -104,6 +104,29 @@ fn host(
     }
 }
 
+/// Has scripts of a quarter of the peers hang now and then that the lab answers for: of one that is
+/// another host, `connect` would wait for ever.
+pub(super) fn hang(chances: Chances, site: &mut Site) {
+    for (id, host) in (0..).map(HostId).zip(&mut site.hosts) {
+        for (number, record) in (0..).zip(&mut host.records) {
+            let mut draw = chances.of(What::Hang, id, number, 0);
+            let is_lab = matches!(record.partner, Partner::Reflected(_));
+            if is_lab && draw.below(4) == 0 {
+                let scripts = &mut record.scripts;
+                let lists = [
+                    &mut scripts.ifup,
+                    &mut scripts.disconnect,
+                    &mut scripts.on_up,
+                ];
+                for list in lists {
+                    let (weight, habit) = (1, Habit::Hangs);
+                    list.push(Weighted { weight, habit });
+                }
+            }
+        }
+    }
+}
+
 /// The name of a host as others know it.
 fn name(host: u8) -> String {
     format!("host{host}")

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tripe_lab::rng::Rng;
 
-use super::build::build;
+use super::build::{build, hang};
 use super::fault::{
-    DatabaseChange, Fault, JournalLoss, Kept, Knock, Leaving, Naming, OperatorAct, OthersAct,
-    PathChange, When,
+    DatabaseChange, Fault, Greeting, JournalLoss, Kept, Knock, Leaving, Naming, OperatorAct,
+    OthersAct, PathChange, When,
 };
 use super::host::{HostId, Part, Way};
-use super::profile::{CALM, Kind, Profile, RATES};
+use super::profile::{CALM, Kind, NEWER, NEWER_FROM, Profile, RATES};
 use super::site::{HostSite, Site};
 use super::{Plan, Timed};
 use crate::chance::{Chances, What};
@@ -47,7 +47,11 @@ impl Plan {
             Profile::Calm => true,
             Profile::Mixed => seed.is_multiple_of(4),
         };
-        let site = build(chances, scale.hosts, scale.peers, calm);
+        let is_newer = seed >= NEWER_FROM;
+        let mut site = build(chances, scale.hosts, scale.peers, calm);
+        if is_newer && !calm {
+            hang(chances, &mut site);
+        }
         let until = Instant(0) + scale.time;
         let settle = SETTLE.min(scale.time / 2);
         let quiet_from = until - settle;
@@ -59,6 +63,7 @@ impl Plan {
                 host,
                 site: &site,
                 calm,
+                is_newer,
             };
             maker.add(quiet_from, &mut faults);
         }
@@ -79,6 +84,7 @@ struct Maker<'a> {
     host: HostId,
     site: &'a Site,
     calm: bool,
+    is_newer: bool,
 }
 
 const DAY: u64 = 86_400_000_000_000;
@@ -90,7 +96,8 @@ impl Maker<'_> {
         if length == 0 {
             return;
         }
-        for ((kind, rate), number) in RATES.iter().zip(0u64..) {
+        let newer = NEWER.iter().filter(|_| self.is_newer);
+        for ((kind, rate), number) in RATES.iter().chain(newer).zip(0u64..) {
             let mut draw = self.chances.of(What::Faults, self.host, number, 0);
             let divisor = 10 * if self.calm { CALM } else { 1 };
             // In millionths, so that a short run has its share of what is rare.
@@ -251,7 +258,10 @@ impl Maker<'_> {
             },
             Kind::Reboot => Fault::Reboot {},
             Kind::Path => self.path(draw)?,
-            Kind::Address => Fault::Address {},
+            Kind::Address => {
+                self.here()?.nat?;
+                Fault::Address {}
+            }
             Kind::PartnerMoves => Fault::PartnerMoves {
                 peer: self.named_peer(draw)?,
             },
@@ -286,6 +296,16 @@ impl Maker<'_> {
             },
             Kind::WallClock => Fault::WallClock {
                 millis: i64::try_from(draw.below(7_200_000)).unwrap_or(0) - 3_600_000,
+            },
+            Kind::KillServer => kill(Part::Server, draw),
+            Kind::OtherSite => Fault::Database {
+                change: DatabaseChange::OfOtherSite,
+            },
+            Kind::Greeting => Fault::Greeting {
+                greeting: match draw.below(4) {
+                    0 => Greeting::Stale,
+                    _ => Greeting::Live,
+                },
             },
             // Two faults each, which are made elsewhere.
             Kind::Unwatch | Kind::Name => return None,

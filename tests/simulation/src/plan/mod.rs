@@ -3,6 +3,7 @@
 //! the run, can be written down, and is made smaller by leaving faults out.
 
 mod build;
+mod detail;
 mod fault;
 mod generate;
 mod host;
@@ -19,10 +20,10 @@ pub use fault::{
 };
 pub use generate::Scale;
 pub use host::{HostId, Part, Way};
-pub use profile::Profile;
+pub use profile::{NEWER_FROM, Profile};
 pub use site::{
-    Habit, HostSite, Nat, Partner, RecordSite, ScriptHabits, Site, Switching, Weighted, host_name,
-    named_peer,
+    Habit, HostSite, Nat, OTHER_SITE, Partner, RecordSite, ScriptHabits, Site, Switching, Weighted,
+    host_name, named_peer,
 };
 
 /// A run.

@@ -79,6 +79,9 @@ pub(super) enum Kind {
     Unwatch,
     PartnerMoves,
     Name,
+    KillServer,
+    OtherSite,
+    Greeting,
 }
 
 /// Each kind, and how often it comes on a host in ten days of a storm. The order is part of what a
@@ -117,6 +120,17 @@ pub(super) const RATES: &[(Kind, u64)] = &[
     (Kind::PartnerMoves, 60),
     (Kind::Name, 60),
 ];
+
+/// The same of kinds that only seeds from [`NEWER_FROM`] on have.
+pub(super) const NEWER: &[(Kind, u64)] = &[
+    (Kind::KillServer, 30),
+    (Kind::OtherSite, 5),
+    (Kind::Greeting, 40),
+];
+
+/// The first seed whose plans have what was added last. Those of smaller seeds stay what they were
+/// when these seeds were played first, or failed.
+pub const NEWER_FROM: u64 = 70_000_000;
 
 /// How many times less comes in a calm time.
 pub(super) const CALM: u64 = 40;

@@ -109,6 +109,21 @@ pub fn named_peer(host: &str) -> Option<&str> {
 /// What all host names end with.
 const DOMAIN: &str = ".example";
 
+/// The records of another site, one of which has the name of a peer of ours.
+pub const OTHER_SITE: [(&str, &[(&str, &str)]); 2] = [
+    ("p0", &OTHER_RECORD),
+    (
+        "elsewhere",
+        &[("peer", "INET 198.18.35.141 4070"), ("watch", "t")],
+    ),
+];
+
+const OTHER_RECORD: [(&str, &str); 3] = [
+    ("peer", "INET 198.18.35.140 4070"),
+    ("watch", "t"),
+    ("ifup", "other-up"),
+];
+
 /// Who is at the other end of a tunnel.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]

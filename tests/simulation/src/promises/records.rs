@@ -9,7 +9,9 @@ use connect_policy::resolving;
 use tripe_admin::Interval;
 
 use crate::instant::Instant;
-use crate::plan::{DatabaseChange, Fault, Habit, HostId, HostSite, Partner, Plan, RecordSite};
+use crate::plan::{
+    DatabaseChange, Fault, Habit, HostId, HostSite, OTHER_SITE, Partner, Plan, RecordSite,
+};
 
 /// The times and numbers by which a peer is pinged, each the largest that a record may have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -109,7 +111,8 @@ impl Records {
                     self.may_say(peer, key, value.clone());
                 }
                 DatabaseChange::Unwatched(peer, _) => self.may_say(peer, "watch", None),
-                DatabaseChange::New(_) | DatabaseChange::OfOtherSite => self.may_be_foreign = true,
+                DatabaseChange::New(_) => self.may_be_foreign = true,
+                DatabaseChange::OfOtherSite => self.other_site(),
                 DatabaseChange::Struck(peer) => {
                     self.struck.insert(peer.clone());
                 }
@@ -120,6 +123,20 @@ impl Records {
                 self.refused.insert(command.to_uppercase());
             }
             _ => {}
+        }
+    }
+
+    /// The database may be that of another site, whose records lack most keys of ours.
+    fn other_site(&mut self) {
+        self.may_be_foreign = true;
+        for (peer, pairs) in OTHER_SITE {
+            let known = self.values.entry(peer.to_owned()).or_default();
+            for values in known.values_mut() {
+                values.insert(None);
+            }
+            for (key, value) in pairs {
+                self.may_say(peer, key, Some((*value).to_owned()));
+            }
         }
     }
 

@@ -33,9 +33,12 @@ impl<W: Watcher> World<W> {
             return;
         };
         let shared = &mut self.shared;
-        let name = timed.fault.name();
+        let (name, detail) = (timed.fault.name(), timed.fault.detail());
+        let names = [Some(name), detail].into_iter().flatten();
         if self.begun.insert(index) {
-            shared.summary.coverage.of(name).planned += 1;
+            for name in names.clone() {
+                shared.summary.coverage.of(name).planned += 1;
+            }
             if timed.when != When::Now {
                 let peer = timed.fault.peer();
                 shared.aims.add(index, timed.host, timed.when, peer);
@@ -53,9 +56,11 @@ impl<W: Watcher> World<W> {
             shared.summary.coverage.of(&format!("{name} {state}")).done += 1;
         }
         let effective = host.suffer(index, &timed.fault, shared);
-        let count = shared.summary.coverage.of(name);
-        count.done += 1;
-        count.effective += u64::from(effective);
+        let coverage = &mut shared.summary.coverage;
+        for name in names {
+            coverage.of(name).done += 1;
+        }
+        coverage.took_effect(name, detail, effective.into());
     }
 
     /// What a fault has done is over.
