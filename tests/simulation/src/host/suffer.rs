@@ -330,8 +330,10 @@ impl Host {
     /// The host falls asleep: what living partners answer is lost until it is awake.
     fn silence_partners<W: Watcher>(&mut self, shared: &mut Shared<W>) {
         let present: Vec<String> = self.truth.present.iter().cloned().collect();
-        for (peer, _) in self.living_partners() {
-            if present.contains(&peer) {
+        for (peer, number) in self.living_partners() {
+            // Where another site has it, nobody would wake it.
+            let at = self.address_at_server(&peer);
+            if present.contains(&peer) && at == Some(self.partner_address(&peer, number)) {
                 let silent = true;
                 self.control(Control::Silence { peer, silent }, shared);
             }

@@ -118,11 +118,7 @@ pub const OTHER_SITE: [(&str, &[(&str, &str)]); 2] = [
     ),
 ];
 
-const OTHER_RECORD: [(&str, &str); 3] = [
-    ("peer", "INET 198.18.35.140 4070"),
-    ("watch", "t"),
-    ("ifup", "other-up"),
-];
+const OTHER_RECORD: [(&str, &str); 3] = [("peer", "PASSIVE"), ("watch", "t"), ("ifup", "other-up")];
 
 /// Who is at the other end of a tunnel.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
