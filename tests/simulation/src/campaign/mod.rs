@@ -231,6 +231,7 @@ impl Campaign {
     pub(crate) fn planted(&self, seeds: &Seeds, planted: &Planted) -> Result<bool> {
         let play = Play {
             planted: planted.number,
+            digest: planted.digest(),
             ..self.play.clone()
         };
         let (mut runs, mut seconds, mut found) = (0u64, 0.0, None);
@@ -246,7 +247,7 @@ impl Campaign {
             })
         };
         let mut work = seeds.from(seeds.first.unwrap_or(1));
-        let runner = || Accused(Elsewhere::default());
+        let runner = || Accused(planted.player());
         pool::play(&mut work, self.jobs, &play, &runner, sink)?;
         let (number, name) = (planted.number, &planted.name);
         match &found {

@@ -5,8 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use simulation::promise::Promise;
+use simulation::world::Digesting;
 
+use super::prove::Prover;
 use super::work::{Outcome, Play, Runner, Work};
+use super::worker::Elsewhere;
 
 /// A fault that can be planted, as its patch says.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -16,6 +20,65 @@ pub(crate) struct Planted {
     pub(crate) name: String,
     /// What it plants, and which promise is to find it.
     pub(crate) what: String,
+}
+
+impl Planted {
+    /// The names of the promises that are to find it.
+    fn expected(&self) -> impl Iterator<Item = &str> {
+        let (_, by) = self.what.rsplit_once(" Found by: ").unwrap_or_default();
+        by.trim_end_matches('.').split(", ")
+    }
+
+    /// Whether each run keeps all promises, and only another play of the same plan shows the fault.
+    fn is_proved(&self) -> bool {
+        self.expected().any(|name| name == Promise::SameRun.name())
+    }
+
+    /// What is compared of two plays of a plan.
+    pub(crate) fn digest(&self) -> Digesting {
+        if self.is_proved() {
+            Digesting::Everything
+        } else {
+            Digesting::Off
+        }
+    }
+
+    /// What plays the runs with it.
+    pub(crate) fn player(&self) -> Player {
+        if self.is_proved() {
+            Player::Proves(Prover {
+                one: Elsewhere::default(),
+                other: Elsewhere::default(),
+            })
+        } else {
+            Player::Plays(Elsewhere::default())
+        }
+    }
+}
+
+/// Plays each run once, or as often as `prove` does.
+#[derive(Debug)]
+pub(crate) enum Player {
+    /// Once.
+    Plays(Elsewhere),
+    /// Until it is known whether it is the same each time.
+    Proves(Prover<Elsewhere>),
+}
+
+impl Runner for Player {
+    fn run(&mut self, work: &Work, play: &Play) -> Result<Outcome> {
+        match self {
+            Player::Plays(elsewhere) => elsewhere.run(work, play),
+            Player::Proves(prover) => prover.run(work, play),
+        }
+    }
+
+    fn processor_time(&self) -> Duration {
+        match self {
+            Player::Plays(elsewhere) => elsewhere.processor_time(),
+            Player::Proves(prover) => prover.processor_time(),
+        }
+    }
 }
 
 /// All of them, in a directory of patches `NN-name.patch`. Number 0 is the switch.
@@ -100,7 +163,7 @@ impl<R: Runner> Runner for Accused<R> {
 mod tests {
     use simulation::instant::Instant;
     use simulation::plan::{HostId, Profile};
-    use simulation::promise::{Broken, Promise};
+    use simulation::promise::Broken;
 
     use super::super::fixed;
     use super::super::shape::Shape;
@@ -145,13 +208,26 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_that_no_single_run_shows_is_looked_for_in_the_same_run_again() {
+        let planted = |by: &str| Planted {
+            number: 1,
+            name: "made-up".to_owned(),
+            what: format!("Something is made up. Found by: {by}."),
+        };
+        let same_run = planted("P5, P0");
+        assert!(matches!(same_run.player(), Player::Proves(_)));
+        assert_eq!(same_run.digest(), Digesting::Everything);
+        let scripts = planted("P5");
+        assert!(matches!(scripts.player(), Player::Plays(_)));
+        assert_eq!(scripts.digest(), Digesting::Off);
+    }
+
+    #[test]
     fn each_patch_says_what_it_plants_and_what_is_to_find_it() {
         let all = all(&fixed::directory().join("planted")).unwrap();
         assert!(all.len() >= 25, "{} planted faults", all.len());
         for planted in &all {
-            let expected = planted.what.rsplit_once(" Found by: ");
-            let (_, by) = expected.unwrap_or_else(|| panic!("{planted:?}"));
-            for name in by.trim_end_matches('.').split(", ") {
+            for name in planted.expected() {
                 assert!(
                     Promise::ALL.iter().any(|promise| promise.name() == name),
                     "{name} of {planted:?}"

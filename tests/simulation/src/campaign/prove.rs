@@ -51,6 +51,12 @@ fn difference(one: &Outcome, other: &Outcome) -> Option<String> {
     if one == other {
         return None;
     }
+    if let (Some(one), Some(other)) = (&one.summary, &other.summary)
+        && one.digest != other.digest
+    {
+        let (one, other) = (one.digest, other.digest);
+        return Some(format!("the digest {one:016x} became {other:016x}"));
+    }
     let text = |it: &Outcome| {
         serde_json::to_string(it)
             .context("it cannot be shown")
