@@ -275,24 +275,28 @@ fn is_held_up(view: &View<'_>, peer: &str, lane: Lane) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use connect_ipc::setup::SetupState;
-    use tripe_lab::LabConfig;
-    use tripe_lab::server::Server;
-
     use super::super::testing::{self, Sight, view};
     use super::*;
+    use connect_ipc::setup::SetupState;
 
-    const RECORDS: &[(&str, &[(&str, &str)])] = &[("p", &[("ifup", "up"), ("ifdown", "down")])];
+    const RECORDS: &[(&str, &[(&str, &str)])] = &[(
+        "p",
+        &[
+            ("ifup", "up"),
+            ("ifdown", "down"),
+            ("on-up", "hook"),
+            ("on-down", "hook"),
+        ],
+    )];
 
     fn start(sight: &mut Sight, number: u64, kind: ScriptKind) {
         let run = testing::run(number, kind, Some(SetupState::Undone {}));
         sight.see(Seen::Started(RunId(number), &run)).unwrap();
     }
 
-    /// Whether all is right at the end, with a server that has no peers.
-    fn look(sight: &mut Sight) -> Verdict {
-        let config = LabConfig::new("sock");
-        let server = Server::new(config, Vec::new(), 1, std::time::UNIX_EPOCH);
+    /// Whether all is right at the end, with a server that has these peers.
+    fn look(sight: &mut Sight, peers: &[&str]) -> Verdict {
+        let server = testing::server(peers);
         view(|view| {
             let server = Some(&server);
             sight.see(Seen::End(View { server, ..view }))
@@ -304,15 +308,27 @@ mod tests {
         let mut sight = Sight::new::<Agree>(RECORDS);
         start(&mut sight, 1, ScriptKind::Ifup);
         start(&mut sight, 2, ScriptKind::Ifdown);
-        assert_eq!(look(&mut sight), Ok(()));
+        assert_eq!(look(&mut sight, &[]), Ok(()));
+    }
+
+    #[test]
+    fn what_is_not_set_up_though_its_peer_is_there_breaks_it() {
+        let mut sight = Sight::new::<Agree>(RECORDS);
+        sight.later(3_600);
+        let added = "NOTE ADD p tripe0 INET 198.18.0.1 4070";
+        sight.see(Seen::Broadcast(added)).unwrap();
+        sight.lines(&[&format!("< {added}")]);
+        sight.later(3_600);
+        let mut broken = || matches!(look(&mut sight, &["p"]), Err((Promise::ScriptsAgree, _)));
+        assert!(broken());
     }
 
     #[test]
     fn what_stays_without_its_peer_breaks_it() {
-        for kind in [ScriptKind::Ifup, ScriptKind::Connect] {
+        for kind in [ScriptKind::Ifup, ScriptKind::Connect, ScriptKind::OnUp] {
             let mut sight = Sight::new::<Agree>(RECORDS);
             start(&mut sight, 1, kind);
-            let broken = look(&mut sight);
+            let broken = look(&mut sight, &[]);
             assert!(matches!(broken, Err((Promise::ScriptsAgree, _))));
         }
     }

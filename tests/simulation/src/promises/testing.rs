@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Plays by hand what a rule sees, for the tests of the rules.
 
-use std::time::Duration;
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::time::{Duration, UNIX_EPOCH};
 
 use connect_core::machine::{Config, ConnectionId, Input, Machine};
 use connect_ifscripts::ledger::Ledger;
@@ -14,7 +16,8 @@ use connect_ipc::setup::{SetupPage, SetupState};
 use connect_policy::hooks::DefaultHooks;
 use connect_policy::pinging::PingKind;
 use peerdb::{Database, Record};
-use tripe_lab::server::ClientId;
+use tripe_lab::LabConfig;
+use tripe_lab::server::{ClientId, Input as LabInput, Server, Watch};
 
 use super::{Host, Rule, Verdict};
 use crate::instant::Instant;
@@ -141,6 +144,28 @@ pub(super) fn view<T>(look: impl FnOnce(View<'_>) -> T) -> T {
         ledger: &ledger,
         truth: &truth,
     })
+}
+
+/// A server with these peers.
+pub(super) fn server(peers: &[&str]) -> Server {
+    let udp = vec![SocketAddr::from(([10, 0, 0, 1], 4070))];
+    let config = LabConfig {
+        udp: udp.clone(),
+        allow_remote: true,
+        ..LabConfig::new("sock")
+    };
+    let mut server = Server::new(config, udp, 1, UNIX_EPOCH);
+    let client = ClientId(9);
+    let mut out = Vec::new();
+    let connect = LabInput::Connect(client, Watch::default());
+    server.handle(connect, Duration::ZERO, &mut out);
+    for (peer, last) in peers.iter().zip(1..) {
+        let line = format!("ADD {peer} INET 198.18.0.{last} 4070").into_bytes();
+        let add = LabInput::Line(client, Cow::Owned(line));
+        server.handle(add, Duration::ZERO, &mut out);
+    }
+    assert_eq!(server.peers().len(), peers.len());
+    server
 }
 
 /// That of a core that was started then.
