@@ -211,3 +211,64 @@ impl Runner for Elsewhere {
         self.processor_time
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use simulation::plan::Profile;
+
+    use super::super::shape::Shape;
+    use super::*;
+
+    /// What comes of a run whose worker reads the order and then does this.
+    fn play(script: &str) -> Result<Outcome> {
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("read order; {script}")])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let orders = child.stdin.take().context("no input")?;
+        let answers = BufReader::new(child.stdout.take().context("no output")?);
+        let worker = Worker {
+            child,
+            orders,
+            answers,
+        };
+        let mut elsewhere = Elsewhere {
+            worker: Some(worker),
+            processor_time: Duration::ZERO,
+        };
+        let work = Work::Seed(Shape::mixed(1, Profile::Storm));
+        elsewhere.run(&work, &Play::default())
+    }
+
+    #[test]
+    fn a_panic_or_an_end_without_a_word_breaks_it() {
+        let answer = serde_json::to_string(&Answer::Panicked("made up".to_owned())).unwrap();
+        let broken = |script: &str| play(script).unwrap().broken.unwrap();
+        let panicked = broken(&format!("echo '{answer}'; exit 101"));
+        assert_eq!(panicked.promise, Promise::NoPanic);
+        assert_eq!(panicked.text, "made up");
+        let killed = broken("kill -9 $$");
+        assert_eq!(killed.promise, Promise::NoPanic);
+        assert!(killed.text.contains("signal: 9"), "{}", killed.text);
+    }
+
+    #[test]
+    fn what_was_played_or_could_not_be_keeps_it() {
+        let outcome = Outcome {
+            summary: None,
+            broken: None,
+            until: simulation::instant::Instant(3),
+        };
+        let took = Duration::ZERO;
+        let played = Answer::Played {
+            outcome: outcome.clone(),
+            took,
+        };
+        let says = |answer: &Answer| format!("echo '{}'", serde_json::to_string(answer).unwrap());
+        assert_eq!(play(&says(&played)).unwrap(), outcome);
+        let failed = Answer::Failed("no room".to_owned());
+        let error = play(&says(&failed)).unwrap_err();
+        assert_eq!(error.to_string(), "no room");
+    }
+}

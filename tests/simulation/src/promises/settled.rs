@@ -261,7 +261,12 @@ fn broken(promise: Promise, text: String) -> Verdict {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::testing::{Sight, database, joined, view};
+    use connect_core::machine::{Input, Loaded};
+    use connect_ifscripts::ledger::{Entry, Ledger};
+    use connect_ipc::clock::Monotonic;
+    use connect_ipc::scripts::ScriptKind;
+
+    use super::super::testing::{self, Sight, database, joined, view};
     use super::*;
     use crate::world::Truth;
 
@@ -305,12 +310,79 @@ mod tests {
         let gone = joined(watched, &[]);
         assert_eq!(look(Some(&gone), watched), Some(Promise::Connected));
         let mut busy = joined(RECORDS, &[]);
-        let job = connect_core::machine::Input::ServerLine("SVCJOB J1 connect active p".into());
-        busy.handle(
-            job,
-            connect_ipc::clock::Monotonic(2_000_000_000_000),
-            &mut Vec::new(),
-        );
+        let job = Input::ServerLine("SVCJOB J1 connect active p".into());
+        busy.handle(job, Monotonic(2_000_000_000_000), &mut Vec::new());
         assert_eq!(look(Some(&busy), RECORDS), Some(Promise::Empty));
+    }
+
+    const WATCHED: Records<'_> = &[("p", &[("peer", "INET 198.18.0.1 4070"), ("watch", "t")])];
+
+    /// What is wrong with a core of which nothing is told, if `p` is at the server and dead.
+    fn look_at_dead(has_answered: bool) -> Option<Promise> {
+        let core = joined(WATCHED, &["p"]);
+        let server = testing::server(&["p"]);
+        let truth = Truth {
+            site: Arc::new(database(WATCHED)),
+            dead: ["p".to_owned()].into(),
+            ..Truth::default()
+        };
+        let mut sight = Sight::new::<Settled>(WATCHED);
+        if has_answered {
+            let reply = [
+                "> PING -background c0.0 -timeout 10 p",
+                "< BGDETACH c0.0",
+                "< BGINFO c0.0 ping-ok 1.0",
+                "< BGOK c0.0",
+            ];
+            assert_eq!(sight.lines(&reply), None);
+        }
+        let (core, server, truth) = (Some(&core), Some(&server), &truth);
+        let seen = view(|view| {
+            sight.see(Seen::End(View {
+                core,
+                server,
+                truth,
+                ..view
+            }))
+        });
+        seen.err().map(|(promise, _)| promise)
+    }
+
+    #[test]
+    fn a_dead_peer_of_which_nothing_is_told_breaks_it() {
+        assert_eq!(look_at_dead(false), Some(Promise::DeadTold));
+        assert_ne!(look_at_dead(true), Some(Promise::DeadTold), "a moment ago");
+    }
+
+    #[test]
+    fn a_fault_that_is_not_over_breaks_it() {
+        let mut core = joined(RECORDS, &[]);
+        let fault = "its hash table is damaged".to_owned();
+        let faulty = Input::Database(Loaded::Faulty { fault });
+        let now = Monotonic(2_000_000_000_000);
+        core.handle(faulty, now, &mut Vec::new());
+        assert_eq!(look(Some(&core), RECORDS), Some(Promise::AllWell));
+    }
+
+    #[test]
+    fn a_run_that_nobody_has_settled_breaks_it() {
+        let core = joined(RECORDS, &[]);
+        let mut ledger = Ledger::default();
+        let run = testing::run(1, ScriptKind::Ifup, None);
+        ledger.apply(&Entry::Ordered(Arc::new(run)));
+        let truth = Truth {
+            site: Arc::new(database(RECORDS)),
+            ..Truth::default()
+        };
+        let mut sight = Sight::new::<Settled>(RECORDS);
+        let seen = view(|view| {
+            sight.see(Seen::End(View {
+                core: Some(&core),
+                ledger: &ledger,
+                truth: &truth,
+                ..view
+            }))
+        });
+        assert!(matches!(seen, Err((Promise::Empty, _))), "{seen:?}");
     }
 }
