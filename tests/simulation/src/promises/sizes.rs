@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! P14: tables and queues are bounded, whatever goes on: what core has begun and not ended each
-//! hour, and all that each machine holds each day.
+//! hour, and all that each machine holds each day. At the end, when all is at rest, it is little.
 
 use std::fmt::{Debug, Write};
 use std::time::Duration;
@@ -23,11 +23,28 @@ const LINES: usize = 2 * 1_000;
 /// (connect-ifscripts/src/queue.rs), and those that run.
 const RUNS: usize = 2 * (1_000 + 1);
 
-/// How long what a machine holds may be in words, in bytes: for each peer, for each script that has
-/// not ended, and for the rest.
-const EACH_BYTES: usize = 16 * 1024;
+/// How long what a machine holds may be in words, in bytes: for each peer, and for the rest.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    each: usize,
+    rest: usize,
+}
+
+/// While anything may go on.
+const ANY_TIME: Room = Room {
+    each: 16 * 1024,
+    rest: 256 * 1024,
+};
+
+/// At the end, when nothing has happened for a long time. Core, which holds most, then has some 17
+/// KiB with four peers and 45 KiB with twenty.
+const AT_REST: Room = Room {
+    each: 4 * 1024,
+    rest: 32 * 1024,
+};
+
+/// And for each script that has not ended.
 const RUN_BYTES: usize = 4 * 1024;
-const BYTES: usize = 256 * 1024;
 
 /// How long after a sleep, or whatever else has disturbed it, a host may have what others wanted of
 /// it meanwhile, all at once.
@@ -48,12 +65,12 @@ impl Rule for Sizes {
                     counts(view)?;
                 }
                 if self.hours.is_multiple_of(24) {
-                    lengths(view)?;
+                    lengths(view, ANY_TIME)?;
                 }
             }
             Seen::End(view) => {
                 counts(view)?;
-                lengths(view)?;
+                lengths(view, AT_REST)?;
             }
             _ => {}
         }
@@ -92,9 +109,9 @@ fn counts(view: &View<'_>) -> Verdict {
     Ok(())
 }
 
-fn lengths(view: &View<'_>) -> Verdict {
+fn lengths(view: &View<'_>, room: Room) -> Verdict {
     let runs = view.ledger.runs().count();
-    let most = EACH_BYTES * peers(view) + RUN_BYTES * runs + BYTES;
+    let most = room.each * peers(view) + RUN_BYTES * runs + room.rest;
     let lengths = [
         ("core", view.core.map(length)),
         ("the pinger", view.pinger.map(length)),
@@ -168,5 +185,31 @@ mod tests {
         assert_eq!(look(10, false), Ok(()));
         assert!(matches!(look(1_000, false), Err((Promise::Sizes, _))));
         assert_eq!(look(1_000, true), Ok(()));
+    }
+
+    /// What is seen of a core with a record of this length, at the end or after a day.
+    fn weigh(length: usize, is_end: bool) -> Verdict {
+        let value = "x".repeat(length);
+        let core = joined(&[("p", &[("note", &value)])], &[]);
+        let mut sight = Sight::new::<Sizes>(&[]);
+        view(|view| {
+            let core = Some(&core);
+            let view = View { core, ..view };
+            if is_end {
+                return sight.see(Seen::End(view));
+            }
+            (0..24).try_for_each(|_| sight.see(Seen::Hour(view)))
+        })
+    }
+
+    #[test]
+    fn a_little_keeps_it_and_what_is_too_long_breaks_it_sooner_at_rest() {
+        let is_broken = |verdict| matches!(verdict, Err((Promise::Sizes, _)));
+        for is_end in [false, true] {
+            assert_eq!(weigh(1_000, is_end), Ok(()));
+            assert!(is_broken(weigh(300_000, is_end)));
+        }
+        assert_eq!(weigh(60_000, false), Ok(()));
+        assert!(is_broken(weigh(60_000, true)));
     }
 }
