@@ -90,15 +90,12 @@ fn look(now: &Moment<'_>, view: &View<'_>) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use tripe_lab::LabConfig;
-    use tripe_lab::server::Server;
-
-    use super::super::testing::{Sight, joined, view};
+    use super::super::testing::{Sight, joined, server, view};
     use super::*;
 
-    fn look_at(peers: &[&str]) -> Verdict {
-        let core = joined(&[], peers);
-        let server = Server::new(LabConfig::new("sock"), Vec::new(), 1, std::time::UNIX_EPOCH);
+    /// What is seen of a core that knows these peers, while the server has those.
+    fn look_at(known: &[&str], present: &[&str]) -> Verdict {
+        let (core, server) = (joined(&[], known), server(present));
         let mut sight = Sight::new::<Rows>(&[]);
         sight.later(100);
         view(|view| {
@@ -112,8 +109,12 @@ mod tests {
     }
 
     #[test]
-    fn the_same_peers_keep_it_and_another_breaks_it() {
-        assert_eq!(look_at(&[]), Ok(()));
-        assert!(matches!(look_at(&["p"]), Err((Promise::Rows, _))));
+    fn the_same_peers_keep_it_and_another_or_a_missing_one_breaks_it() {
+        assert_eq!(look_at(&[], &[]), Ok(()));
+        assert_eq!(look_at(&["p"], &["p"]), Ok(()));
+        for (known, present) in [(&["p"][..], &[][..]), (&[], &["p"]), (&["p"], &["q"])] {
+            let broken = look_at(known, present);
+            assert!(matches!(broken, Err((Promise::Rows, _))), "{broken:?}");
+        }
     }
 }
