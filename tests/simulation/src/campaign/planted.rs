@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn each_patch_says_what_it_plants_and_what_is_to_find_it() {
+    fn each_patch_says_what_it_plants_and_each_promise_is_to_find_one() {
         let all = all(&fixed::directory().join("planted")).unwrap();
         assert!(all.len() >= 25, "{} planted faults", all.len());
         for planted in &all {
@@ -233,6 +233,14 @@ mod tests {
                     "{name} of {planted:?}"
                 );
             }
+        }
+        for promise in Promise::ALL {
+            let mut expected = all.iter().flat_map(Planted::expected);
+            let name = promise.name();
+            assert!(
+                expected.any(|it| it == name),
+                "no planted fault shows that {name} can fail"
+            );
         }
         let numbers: Vec<u32> = all.iter().map(|it| it.number).collect();
         let mut once = numbers.clone();
