@@ -152,10 +152,22 @@ impl Worker {
 }
 
 /// Plays in a process of its own, which is started when it is needed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Elsewhere {
     worker: Option<Worker>,
     processor_time: Duration,
+    /// How long a run may take by the clock.
+    limit: Duration,
+}
+
+impl Default for Elsewhere {
+    fn default() -> Self {
+        Elsewhere {
+            worker: None,
+            processor_time: Duration::ZERO,
+            limit: LIMIT,
+        }
+    }
 }
 
 impl Drop for Elsewhere {
@@ -176,7 +188,7 @@ impl Runner for Elsewhere {
             Some(worker) => worker,
             None => Worker::start()?,
         };
-        let text = match worker.ask(&order, LIMIT)? {
+        let text = match worker.ask(&order, self.limit)? {
             Some(Answer::Played { outcome, took }) => {
                 self.processor_time += took;
                 self.worker = Some(worker);
@@ -220,14 +232,14 @@ mod tests {
     use super::*;
 
     /// What comes of a run whose worker reads the order and then does this.
-    fn play(script: &str) -> Result<Outcome> {
+    fn play(script: &str, limit: Duration) -> Result<Outcome> {
         let mut child = Command::new("sh")
             .args(["-c", &format!("read order; {script}")])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
         let orders = child.stdin.take().context("no input")?;
-        let answers = BufReader::new(child.stdout.take().context("no output")?);
+        let answers = lines(child.stdout.take().context("no output")?);
         let worker = Worker {
             child,
             orders,
@@ -235,7 +247,8 @@ mod tests {
         };
         let mut elsewhere = Elsewhere {
             worker: Some(worker),
-            processor_time: Duration::ZERO,
+            limit,
+            ..Elsewhere::default()
         };
         let work = Work::Seed(Shape::mixed(1, Profile::Storm));
         elsewhere.run(&work, &Play::default())
@@ -244,13 +257,21 @@ mod tests {
     #[test]
     fn a_panic_or_an_end_without_a_word_breaks_it() {
         let answer = serde_json::to_string(&Answer::Panicked("made up".to_owned())).unwrap();
-        let broken = |script: &str| play(script).unwrap().broken.unwrap();
+        let broken = |script: &str| play(script, LIMIT).unwrap().broken.unwrap();
         let panicked = broken(&format!("echo '{answer}'; exit 101"));
         assert_eq!(panicked.promise, Promise::NoPanic);
         assert_eq!(panicked.text, "made up");
         let killed = broken("kill -9 $$");
         assert_eq!(killed.promise, Promise::NoPanic);
         assert!(killed.text.contains("signal: 9"), "{}", killed.text);
+    }
+
+    #[test]
+    fn a_run_without_end_breaks_it_and_is_ended() {
+        let outcome = play("exec sleep 3600", Duration::from_millis(50)).unwrap();
+        let broken = outcome.broken.unwrap();
+        assert_eq!(broken.promise, Promise::NoPanic);
+        assert!(broken.text.contains("no end"), "{}", broken.text);
     }
 
     #[test]
@@ -266,9 +287,9 @@ mod tests {
             took,
         };
         let says = |answer: &Answer| format!("echo '{}'", serde_json::to_string(answer).unwrap());
-        assert_eq!(play(&says(&played)).unwrap(), outcome);
+        assert_eq!(play(&says(&played), LIMIT).unwrap(), outcome);
         let failed = Answer::Failed("no room".to_owned());
-        let error = play(&says(&failed)).unwrap_err();
+        let error = play(&says(&failed), LIMIT).unwrap_err();
         assert_eq!(error.to_string(), "no room");
     }
 }
