@@ -76,7 +76,7 @@ pub(crate) fn complete(path: &Path, common: &Common) -> Result<Database, DbError
 
 /// A key and its value, as `--define` gives them.
 #[derive(Clone, Debug)]
-pub(super) struct Definition {
+pub(crate) struct Definition {
     key: String,
     value: String,
 }
@@ -102,7 +102,7 @@ impl FromStr for Definition {
 }
 
 /// Compiles sources, with these keys in addition to theirs.
-pub(super) fn compile<P: AsRef<Path>>(
+pub(crate) fn compile<P: AsRef<Path>>(
     paths: &[P],
     defined: &[Definition],
     common: &Common,

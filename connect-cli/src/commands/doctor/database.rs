@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The peer database: can it be read, who may change it, and does it make sense?
+//! The peer database: can it be read, who may change it, does it make sense, and is it that of its
+//! sources?
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -9,7 +10,10 @@ use peerdb::{Database, Severity};
 
 use super::files::{self, OTHERS_WRITE};
 use super::finding::Section;
+use super::sources;
 use crate::commands::db::findings as remarks;
+use crate::commands::db::input;
+use crate::common::Common;
 use crate::output::progress;
 use crate::output::text;
 
@@ -18,6 +22,7 @@ use crate::output::text;
 pub(crate) fn check(
     path: &Path,
     told: Option<&str>,
+    common: &Common,
     section: &mut Section<'_>,
 ) -> Option<Database> {
     let shown = path.display();
@@ -65,5 +70,7 @@ pub(crate) fn check(
     } else {
         section.ok(text);
     }
+    let compile = |sources: &Path| input::compile(&[sources], &[], common);
+    sources::check(path, &path.with_file_name(input::SOURCES), compile, section);
     Some(database)
 }

@@ -14,6 +14,7 @@ mod runs;
 pub(crate) mod scripts;
 mod server;
 mod service;
+mod sources;
 mod systemd;
 mod units;
 
@@ -40,10 +41,10 @@ use crate::output::{Output, SCHEMA};
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Checks the tripe server and its version, the service and its helpers, the units of systemd, \
-    the sockets and who may use them, the peer database, the scripts that it names, how the last \
-    run of each peer's scripts ended, and whether the host names of peers that do not answer could \
-    be looked up. Changes nothing. Run it as root or as the user of the \
-    service; other users may not see everything. The exit code is 1 if there is a fault.\n\n\
+    the sockets and who may use them, the peer database and the sources beside it, the scripts \
+    that it names, how the last run of each peer's scripts ended, and whether the host names of \
+    peers that do not answer could be looked up. Changes nothing. Run it as root or as the user of \
+    the service; other users may not see everything. The exit code is 1 if there is a fault.\n\n\
     Examples:\n\
     \x20 connect-cli doctor\n\
     \x20 connect-cli doctor --json | jq '.findings[] | select(.severity == \"fault\")'")]
@@ -113,7 +114,7 @@ impl Doctor {
         let mut next_step = None;
         if let Some((path, told)) = path {
             let section = &mut findings.section(Area::Database);
-            let database = database::check(&path, told, section);
+            let database = database::check(&path, told, common, section);
             if let Some(database) = &database {
                 let refusals = Refusals::of(holder::find(common));
                 let section = &mut findings.section(Area::Scripts);
