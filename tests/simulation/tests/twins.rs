@@ -8,10 +8,19 @@ use std::path::Path;
 use simulation::twin::differences::{Shown, Written, all, page};
 use simulation::twin::history::SECOND;
 use simulation::twin::sites::history;
-use simulation::twin::{Twin, judge, shrink};
+use simulation::twin::tolerances::{ALL, Kind, Tolerance, Tolerances};
+use simulation::twin::{Twin, judge, judge_with, shrink};
 
-/// The histories that are played each time. All differences are met in them.
+/// The histories that are played each time. All differences are met in them, and each tolerance is
+/// needed for one of them.
 const FIXED: std::ops::Range<u64> = 0..40;
+
+/// More of them, for tolerances that the others do not need.
+const RARE: [u64; 1] = [48];
+
+fn fixed() -> impl Iterator<Item = u64> {
+    FIXED.chain(RARE)
+}
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
@@ -26,7 +35,7 @@ fn read(path: &str) -> String {
 fn product_and_manual_differ_only_in_what_is_named() {
     let mut unnamed = Vec::new();
     let mut met = BTreeSet::new();
-    for seed in FIXED {
+    for seed in fixed() {
         let verdict = judge(&history(seed)).unwrap();
         met.extend(verdict.met);
         let found = verdict.unnamed.into_iter();
@@ -42,9 +51,58 @@ fn product_and_manual_differ_only_in_what_is_named() {
 }
 
 #[test]
+fn each_tolerance_is_needed() {
+    let asked = ALL.iter().filter(|entry| entry.kind == Kind::Asked);
+    let useless: Vec<&str> = asked
+        .filter(|entry| {
+            let is_needed = |seed| {
+                let tolerances = Tolerances::without(entry.tolerance);
+                let verdict = judge_with(&history(seed), &tolerances).unwrap();
+                !verdict.unnamed.is_empty()
+            };
+            !fixed().any(is_needed)
+        })
+        .map(|entry| entry.name)
+        .collect();
+    assert!(
+        useless.is_empty(),
+        "nothing comes of leaving out {useless:?}"
+    );
+}
+
+#[test]
+fn the_list_of_tolerances_has_their_order() {
+    for entry in ALL {
+        assert_eq!(entry.tolerance.entry().name, entry.name);
+    }
+}
+
+#[test]
+fn each_tolerance_has_a_place_in_the_sources() {
+    let directory = root().join("tests/simulation/src/twin");
+    let files = fs::read_dir(directory).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.is_file() && !path.ends_with("tolerances.rs"));
+    let sources: String = files
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let list = read("tests/simulation/src/twin/tolerances.rs");
+    let (_, after_list) = list.split_once("impl Tolerances {").unwrap();
+    for entry in ALL {
+        let name = format!("Tolerance::{:?}", entry.tolerance);
+        let is_whole = |text: &str, end: usize| !text[end..].starts_with(char::is_alphanumeric);
+        let is_named = [sources.as_str(), after_list].iter().any(|text| {
+            let mut places = text.match_indices(&name);
+            places.any(|(at, _)| is_whole(text, at + name.len()))
+        });
+        assert!(is_named, "nothing is done with {name}");
+    }
+}
+
+#[test]
 fn the_same_history_is_the_same_transcript() {
     let played = history(5);
-    let [first, second] = [0, 1].map(|_| Twin::of(&played).unwrap());
+    let [first, second] = [0, 1].map(|_| Twin::of(&played, &Tolerances::default()).unwrap());
     assert_eq!(format!("{first:?}"), format!("{second:?}"));
 }
 
@@ -122,16 +180,20 @@ fn the_tests_that_differences_name_are_there() {
 }
 
 /// Not run with the others: `SEEDS=0..1000 cargo test -p simulation --test twins -- --ignored`.
+/// `WITHOUT=NAME` switches a tolerance off.
 #[test]
 #[ignore = "a search, for as many histories as SEEDS names"]
 fn a_search_through_many_histories_finds_nothing_unnamed() {
     let seeds = std::env::var("SEEDS").unwrap_or_default();
+    let without = std::env::var("WITHOUT").ok();
+    let without = without.map(|name| Tolerance::named(&name).expect("it is on the list"));
     let (from, to) = seeds.split_once("..").expect("SEEDS is FROM..TO");
     let mut counts: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     let mut failed = false;
     for seed in from.parse().unwrap()..to.parse::<u64>().unwrap() {
         let played = history(seed);
-        let verdict = judge(&played).unwrap();
+        let tolerances = without.map(Tolerances::without).unwrap_or_default();
+        let verdict = judge_with(&played, &tolerances).unwrap();
         for name in verdict.met {
             counts.entry(name).or_default().push(seed);
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::history::History;
+use super::tolerances::{LONGEST_BLOCK, Tolerance, Tolerances};
 use super::transcript::{CheckEnd, Counts, Item, Place, Sequence, Transcript};
 
 /// One difference between the transcripts.
@@ -38,12 +39,20 @@ impl fmt::Display for Divergence {
     }
 }
 
-/// The longest block of items whose repetition counts as one.
-const LONGEST_BLOCK: usize = 6;
-
 /// Everything in which the two transcripts of a history differ.
 #[must_use]
-pub fn compare(product: &Transcript, manual: &Transcript, history: &History) -> Vec<Divergence> {
+pub fn compare(
+    product: &Transcript,
+    manual: &Transcript,
+    history: &History,
+    tolerances: &Tolerances,
+) -> Vec<Divergence> {
+    let both = Both {
+        product,
+        manual,
+        history,
+        tolerances,
+    };
     let places: BTreeSet<&Place> = product
         .sequences
         .keys()
@@ -51,13 +60,13 @@ pub fn compare(product: &Transcript, manual: &Transcript, history: &History) -> 
         .collect();
     let mut found = Vec::new();
     for place in places {
-        if !is_comparable(place, product, manual, history) {
-            continue;
+        let of = |transcript: &Transcript| normal(transcript.sequences.get(place), tolerances);
+        let these = divergences(place, &of(product), &of(manual));
+        if !these.is_empty() && both.is_comparable(place) {
+            found.extend(these);
         }
-        let of = |transcript: &Transcript| normal(transcript.sequences.get(place));
-        found.extend(divergences(place, &of(product), &of(manual)));
     }
-    found.extend(counts(product, manual, history));
+    found.extend(both.counts());
     for divergence in &mut found {
         let peer = history.subject(&divergence.place);
         let present = product.present.get(&divergence.place.stimulus);
@@ -66,48 +75,13 @@ pub fn compare(product: &Transcript, manual: &Transcript, history: &History) -> 
     found
 }
 
-/// Peers that are there on one side alone, or elsewhere, have nothing in common. That they differ
-/// in this was told where it began.
-fn is_comparable(
-    place: &Place,
-    product: &Transcript,
-    manual: &Transcript,
-    history: &History,
-) -> bool {
-    let present = |transcript: &Transcript| transcript.present.get(&place.stimulus).cloned();
-    let (left, right) = (present(product), present(manual));
-    let (left, right) = (left.unwrap_or_default(), right.unwrap_or_default());
-    let all: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
-    let differ: Vec<&&String> = all
-        .iter()
-        .filter(|it| left.get(**it) != right.get(**it))
-        .collect();
-    let command = history.command(place.stimulus).first();
-    let about_all = command.is_some_and(|word| word == "adopted");
-    let subject = history.subject(place);
-    let address = history
-        .record(&subject)
-        .map(|record| record.words().join(" "));
-    !differ.iter().any(|peer| {
-        // Nobody can be added at an address that another peer has.
-        let addresses = [left.get(**peer), right.get(**peer)];
-        let is_taken = |it: &String| address.as_ref().is_some_and(|own| it.starts_with(own));
-        let takes = addresses.into_iter().flatten().any(is_taken);
-        ***peer == subject || takes || about_all && place.sequence == Sequence::Jobs
-    })
-}
-
-/// The normal form of a sequence: what is repeated comes once, scripts that are ended stand at its
-/// end, and how many attempts it took until a peer that was unreachable replies is left out, since
-/// it depends on the phase.
-fn normal(items: Option<&Vec<Item>>) -> Vec<Item> {
+/// The normal form of a sequence: what is repeated comes once, children that are ended stand at its
+/// end, and it is left out how many attempts it took until a peer that was unreachable replies.
+fn normal(items: Option<&Vec<Item>>, tolerances: &Tolerances) -> Vec<Item> {
     let mut was_unreachable = false;
     let mut result: Vec<Item> = Vec::new();
-    let is_stop = |item: &&Item| matches!(item, Item::Stopped(_));
-    let items = items.map_or(&[][..], Vec::as_slice);
-    let stop = items.iter().find(is_stop);
-    for item in items.iter().filter(|item| !is_stop(item)).chain(stop) {
-        let mut item = item.clone();
+    let items = ended_children(items.map_or(&[][..], Vec::as_slice), tolerances);
+    for mut item in items {
         if let Item::Check {
             attempts,
             ended,
@@ -115,17 +89,35 @@ fn normal(items: Option<&Vec<Item>>) -> Vec<Item> {
         } = &mut item
         {
             was_unreachable |= *ended == CheckEnd::Unreachable;
-            if was_unreachable && *ended == CheckEnd::Reply {
+            if was_unreachable
+                && *ended == CheckEnd::Reply
+                && *attempts > 1
+                && tolerances.leave_out(Tolerance::Recovery)
+            {
                 *attempts = 1;
                 told.retain(|line| !line.contains(" ping-timeout "));
             }
         }
         result.push(item);
-        while let Some(block) = (1..=LONGEST_BLOCK).find(|block| ends_twice(&result, *block)) {
+        while let Some(block) = (1..=LONGEST_BLOCK).find(|block| ends_twice(&result, *block))
+            && tolerances.leave_out(Tolerance::Repetition)
+        {
             result.truncate(result.len() - block);
         }
     }
     result
+}
+
+/// The items, of which one that tells of an ended child comes last.
+fn ended_children(items: &[Item], tolerances: &Tolerances) -> Vec<Item> {
+    let is_end = |item: &&Item| matches!(item, Item::Stopped(_));
+    match items.iter().find(is_end) {
+        Some(end) if tolerances.leave_out(Tolerance::EndedChildren) => {
+            let others = items.iter().filter(|item| !is_end(item));
+            others.chain([end]).cloned().collect()
+        }
+        _ => items.to_vec(),
+    }
 }
 
 /// Whether the last so many items are those before them.
@@ -212,67 +204,112 @@ fn are_alike(left: &Item, right: &Item) -> bool {
     }
 }
 
-fn count(counts: &Counts, key: &(String, usize)) -> u32 {
-    counts.get(key).copied().unwrap_or(0)
+/// What is compared.
+struct Both<'a> {
+    product: &'a Transcript,
+    manual: &'a Transcript,
+    history: &'a History,
+    tolerances: &'a Tolerances,
 }
 
-/// Differences in how often peers were found unreachable, and in how many checks were answered.
-fn counts(product: &Transcript, manual: &Transcript, history: &History) -> Vec<Divergence> {
-    let mut found = Vec::new();
-    let mut put = |key: &(String, usize), product, manual| {
-        let place = Place {
-            stimulus: key.1,
-            peer: key.0.clone(),
-            sequence: Sequence::Main,
+impl Both<'_> {
+    /// Peers that are there on one side alone, or elsewhere, have nothing in common. That they
+    /// differ in this was told where it began.
+    fn is_comparable(&self, place: &Place) -> bool {
+        let present = |transcript: &Transcript| transcript.present.get(&place.stimulus).cloned();
+        let (left, right) = (present(self.product), present(self.manual));
+        let (left, right) = (left.unwrap_or_default(), right.unwrap_or_default());
+        let all: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+        let differ: Vec<&&String> = all
+            .iter()
+            .filter(|it| left.get(**it) != right.get(**it))
+            .collect();
+        let subject = self.history.subject(place);
+        let command = self.history.command(place.stimulus).first();
+        let left_out = if differ.iter().any(|peer| ***peer == subject) {
+            Tolerance::OtherPeers
+        } else if !differ.is_empty()
+            && command.is_some_and(|word| word == "adopted")
+            && place.sequence == Sequence::Jobs
+        {
+            Tolerance::AdoptedPeers
+        } else {
+            return true;
         };
-        found.push(Divergence {
-            place,
-            product: Some(product),
-            manual: Some(manual),
-            was_there: false,
-        });
-    };
-    let keys = |left: &Counts, right: &Counts| {
-        let keys = left.keys().chain(right.keys()).cloned();
-        keys.collect::<BTreeSet<(String, usize)>>()
-    };
-    let comparable = |key: &(String, usize)| {
-        let place = Place {
-            stimulus: key.1,
-            peer: key.0.clone(),
-            sequence: Sequence::Main,
+        !self.tolerances.leave_out(left_out)
+    }
+
+    /// Whether counts of a peer can be compared, which differ.
+    fn are_countable(&self, place: &Place) -> bool {
+        let goes = || self.tolerances.leave_out(Tolerance::CountsOfThoseWhoGo);
+        self.is_comparable(place) && (self.is_as_present_after(place) || !goes())
+    }
+
+    /// Whether a peer is there or not on both sides when the next stimulus comes.
+    fn is_as_present_after(&self, place: &Place) -> bool {
+        let present = |transcript: &Transcript| {
+            let peers = transcript.present.get(&(place.stimulus + 1));
+            peers.and_then(|peers| peers.get(&place.peer)).cloned()
         };
-        is_comparable(&place, product, manual, history)
-            && same_presence_after(&place, product, manual)
-    };
-    for key in keys(&product.unreachable, &manual.unreachable) {
-        let (left, right) = (
-            count(&product.unreachable, &key),
-            count(&manual.unreachable, &key),
-        );
-        if left != right && comparable(&key) {
-            put(&key, Item::Times(left), Item::Times(right));
-        }
+        present(self.product) == present(self.manual)
     }
-    for key in keys(&product.answered, &manual.answered) {
-        let was_down = count(&product.unreachable, &key) + count(&manual.unreachable, &key) > 0;
-        let (left, right) = (
-            count(&product.answered, &key),
-            count(&manual.answered, &key),
-        );
-        let most = left.max(right);
-        if !was_down && left.abs_diff(right) > 1 + most / 50 && comparable(&key) {
-            put(&key, Item::Answered(left), Item::Answered(right));
+
+    /// Differences in how often peers were found unreachable, and in how many checks were answered.
+    fn counts(&self) -> Vec<Divergence> {
+        let (product, manual) = (self.product, self.manual);
+        let unreachable = Pairs(&product.unreachable, &manual.unreachable);
+        let answered = Pairs(&product.answered, &manual.answered);
+        let mut found = Vec::new();
+        let mut put = |place: Place, product, manual| {
+            found.push(Divergence {
+                place,
+                product: Some(product),
+                manual: Some(manual),
+                was_there: false,
+            });
+        };
+        for key in unreachable.keys() {
+            let (left, right) = unreachable.of(&key);
+            let place = main(&key);
+            if left != right && self.are_countable(&place) {
+                put(place, Item::Times(left), Item::Times(right));
+            }
         }
+        for key in answered.keys() {
+            let (left, right) = answered.of(&key);
+            let place = main(&key);
+            let was_down = unreachable.of(&key) != (0, 0);
+            let while_down = || self.tolerances.leave_out(Tolerance::ChecksWhileDown);
+            if self.tolerances.differ(left, right)
+                && !(was_down && while_down())
+                && self.are_countable(&place)
+            {
+                put(place, Item::Answered(left), Item::Answered(right));
+            }
+        }
+        found
     }
-    found
 }
 
-/// Whether a peer is there or not on both sides when the next stimulus comes.
-fn same_presence_after(place: &Place, product: &Transcript, manual: &Transcript) -> bool {
-    let present = |transcript: &Transcript| {
-        let peers = transcript.present.get(&(place.stimulus + 1));
-        peers.and_then(|peers| peers.get(&place.peer)).cloned()
-    };
-    present(product) == present(manual)
+/// The counts of both.
+struct Pairs<'a>(&'a Counts, &'a Counts);
+
+impl Pairs<'_> {
+    fn keys(&self) -> BTreeSet<(String, usize)> {
+        self.0.keys().chain(self.1.keys()).cloned().collect()
+    }
+
+    fn of(&self, key: &(String, usize)) -> (u32, u32) {
+        let count = |counts: &Counts| counts.get(key).copied().unwrap_or(0);
+        (count(self.0), count(self.1))
+    }
+}
+
+/// Where what happened to a peer so often belongs.
+fn main((peer, stimulus): &(String, usize)) -> Place {
+    Place {
+        stimulus: *stimulus,
+        peer: peer.clone(),
+        sequence: Sequence::Main,
+    }
 }

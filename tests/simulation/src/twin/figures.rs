@@ -70,11 +70,7 @@ impl Figures {
     pub(crate) fn correct(&self, line: &str) -> Option<String> {
         let (key, value) = line.split_once('=')?;
         let right = self.value(key)?;
-        let is_near = match (milliseconds(value), milliseconds(&right)) {
-            (Some(value), Some(right)) => (value - right).abs() < 0.11,
-            _ => value == right,
-        };
-        (!is_near).then_some(right)
+        (value != right).then_some(right)
     }
 
     /// What `info` should say.
@@ -104,8 +100,4 @@ impl Figures {
             _ => return None,
         })
     }
-}
-
-fn milliseconds(value: &str) -> Option<f64> {
-    value.strip_suffix("ms")?.parse().ok()
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tripe_lab::server::ClientId;
 
 use super::history::{BEGIN, History};
+use super::tolerances::Tolerances;
 use crate::instant::Instant;
 use crate::plan::{
     Fault, HostId, HostSite, Partner, Plan, RecordSite, ScriptHabits, Site, Switching,
 };
-use crate::promise::Promise;
 use crate::promises::Promises;
 use crate::seen::{Seen, Watcher, Who};
 use crate::world::Provider;
@@ -22,33 +22,31 @@ const HOST: HostId = HostId(0);
 const TOLD: usize = 3;
 
 /// Holds one of the two against them.
-pub(crate) struct Held {
+pub(crate) struct Held<'a> {
     promises: Promises,
     client: ClientId,
-    /// What this one does not promise.
-    excused: Vec<Promise>,
+    provider: Provider,
+    /// Whether the name of a peer looks like an option.
+    has_options: bool,
+    tolerances: &'a Tolerances,
     pub(crate) broken: Vec<String>,
 }
 
-impl Held {
+impl<'a> Held<'a> {
     /// Watches what is said on the connection of `client`.
-    ///
-    /// Scripts are not seen here, so nobody knows whose a greeting is. The service of the manual
-    /// adds peers that are there, since the manual says no more than that it submits `ADD`, and the
-    /// server does not understand it where a name looks like an option.
-    pub(crate) fn new(history: &History, client: ClientId, provider: Provider) -> Self {
-        let mut excused = vec![Promise::Causes];
-        if provider == Provider::Manual {
-            excused.push(Promise::NoKnownAdd);
-            if history.record("-option").is_some() {
-                excused.push(Promise::Lines);
-            }
-        }
+    pub(crate) fn new(
+        history: &History,
+        client: ClientId,
+        provider: Provider,
+        tolerances: &'a Tolerances,
+    ) -> Self {
         let mut held = Held {
             // The others look into the machines of a whole host.
             promises: Promises::new(&plan(history), Provider::Manual),
             client,
-            excused,
+            provider,
+            has_options: history.record("-option").is_some(),
+            tolerances,
             broken: Vec::new(),
         };
         let who = match provider {
@@ -87,7 +85,10 @@ impl Held {
         let Err(broken) = self.promises.see(Instant(now), HOST, seen) else {
             return;
         };
-        if !self.excused.contains(&broken.promise) && self.broken.len() < TOLD {
+        let excused = self
+            .tolerances
+            .excuses(broken.promise, self.provider, self.has_options);
+        if !excused && self.broken.len() < TOLD {
             let (name, sentence) = (broken.promise.name(), broken.promise.sentence());
             let text = &broken.text;
             let told = format!("at {} it broke {name}, `{sentence}': {text}", broken.at);

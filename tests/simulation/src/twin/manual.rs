@@ -43,7 +43,8 @@ impl Provider for Manual {
         }
     }
 
-    /// The manual does not say what a database is that cannot be read: it has not changed.
+    /// The manual does not say what a database is that cannot be read: it has not changed
+    /// (`Tolerance::UnreadableDatabase`).
     fn database(&mut self, read: Result<Arc<Database>, String>, now: u64) {
         if let Ok(database) = read {
             self.handle(Input::Database(database), now);

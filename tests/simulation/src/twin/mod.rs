@@ -8,6 +8,8 @@
 //!                          '----[play]--(manual)---> Transcript --[compare]--> Divergence
 //!
 //!   Divergence --[differences]--> the difference that explains it
+//!
+//!   [tolerances] says what [play] does not record and [compare] does not compare
 //! ```
 
 pub mod compare;
@@ -23,6 +25,7 @@ mod recorder;
 pub mod sites;
 #[cfg(test)]
 mod tests;
+pub mod tolerances;
 pub mod transcript;
 
 use std::collections::BTreeSet;
@@ -30,6 +33,7 @@ use std::collections::BTreeSet;
 use compare::Divergence;
 use differences::explanation;
 use history::{BEGIN, History};
+use tolerances::Tolerances;
 use transcript::Transcript;
 
 use crate::world::Provider;
@@ -48,19 +52,19 @@ impl Twin {
     ///
     /// # Errors
     /// A service and its server talk without end.
-    pub fn of(history: &History) -> Result<Twin, String> {
+    pub fn of(history: &History, tolerances: &Tolerances) -> Result<Twin, String> {
         let product = product::Product::new(history.startup, BEGIN);
         let manual = manual::Manual::new(history.startup);
         Ok(Twin {
-            product: play::play(history, product, Provider::Product)?,
-            manual: play::play(history, manual, Provider::Manual)?,
+            product: play::play(history, product, Provider::Product, tolerances)?,
+            manual: play::play(history, manual, Provider::Manual, tolerances)?,
         })
     }
 
     /// In what they differ.
     #[must_use]
-    pub fn divergences(&self, history: &History) -> Vec<Divergence> {
-        compare::compare(&self.product, &self.manual, history)
+    pub fn divergences(&self, history: &History, tolerances: &Tolerances) -> Vec<Divergence> {
+        compare::compare(&self.product, &self.manual, history, tolerances)
     }
 }
 
@@ -71,6 +75,8 @@ pub struct Verdict {
     pub unnamed: Vec<String>,
     /// The names of the differences that were met.
     pub met: BTreeSet<&'static str>,
+    /// The names of the tolerances that were met.
+    pub tolerated: BTreeSet<&'static str>,
 }
 
 /// Plays a history to both, and judges.
@@ -78,14 +84,22 @@ pub struct Verdict {
 /// # Errors
 /// A service and its server talk without end.
 pub fn judge(history: &History) -> Result<Verdict, String> {
-    let twin = Twin::of(history)?;
+    judge_with(history, &Tolerances::default())
+}
+
+/// Plays a history to both, and judges with these tolerances.
+///
+/// # Errors
+/// A service and its server talk without end.
+pub fn judge_with(history: &History, tolerances: &Tolerances) -> Result<Verdict, String> {
+    let twin = Twin::of(history, tolerances)?;
     let mut verdict = Verdict::default();
     for (name, transcript) in [("product", &twin.product), ("manual", &twin.manual)] {
         let faults = transcript.faults.iter();
         let faults = faults.map(|fault| format!("{name}: {fault}"));
         verdict.unnamed.extend(faults);
     }
-    for divergence in twin.divergences(history) {
+    for divergence in twin.divergences(history, tolerances) {
         if let Some(difference) = explanation(&divergence, history) {
             verdict.met.insert(difference.name);
         } else {
@@ -93,6 +107,7 @@ pub fn judge(history: &History) -> Result<Verdict, String> {
             verdict.unnamed.push(format!("{stimulus:?}: {divergence}"));
         }
     }
+    verdict.tolerated = tolerances.met();
     Ok(verdict)
 }
 

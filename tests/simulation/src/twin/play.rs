@@ -18,6 +18,7 @@ use super::held::Held;
 use super::history::{BEGIN, Change, Habit, History, SECOND, What};
 use super::provider::{Act, News, Provider, Start};
 use super::recorder::Recorder;
+use super::tolerances::{Tolerance, Tolerances};
 use super::transcript::{Item, Present, Transcript};
 use crate::world;
 
@@ -53,7 +54,6 @@ struct Job {
     lines: Vec<String>,
     /// When the peer greets after it has the challenge.
     greets: Option<u64>,
-    is_passive: bool,
 }
 
 /// A history while it is played.
@@ -64,8 +64,10 @@ struct Play<'a, P> {
     now: u64,
     events: BTreeMap<(u64, u64), Event>,
     number: u64,
-    recorder: Recorder,
-    held: Held,
+    recorder: Recorder<'a>,
+    held: Held<'a>,
+    /// Whether the server refuses something.
+    refuses: bool,
     /// What the server has for the service.
     for_service: Vec<String>,
     /// What is done to the server when it has said what it has to say.
@@ -87,6 +89,7 @@ pub(crate) fn play<P: Provider>(
     history: &History,
     provider: P,
     which: world::Provider,
+    tolerances: &Tolerances,
 ) -> Result<Transcript, String> {
     let reflect = Reflect {
         network: [198, 18, 0, 0].into(),
@@ -107,8 +110,9 @@ pub(crate) fn play<P: Provider>(
         now: BEGIN,
         events: BTreeMap::new(),
         number: 0,
-        recorder: Recorder::default(),
-        held: Held::new(history, SERVICE, which),
+        recorder: Recorder::new(tolerances),
+        held: Held::new(history, SERVICE, which, tolerances),
+        refuses: false,
         for_service: Vec::new(),
         interference: Vec::new(),
         dead: BTreeSet::new(),
@@ -202,7 +206,10 @@ impl<P: Provider> Play<'_, P> {
         self.recorder.stimulus(place);
         let present = &mut self.recorder.transcript.present;
         present.insert(place, self.present.clone());
-        self.serve(Input::Control(Control::Command(vec!["ALLOW".to_owned()])));
+        if self.refuses && self.recorder.tolerances.leave_out(Tolerance::Refusals) {
+            self.refuses = false;
+            self.serve(Input::Control(Control::Command(vec!["ALLOW".to_owned()])));
+        }
         self.recorder.every = self.longest_pauses(place);
         self.keys.clear();
         match &self.history.stimuli[place].what {
@@ -270,18 +277,21 @@ impl<P: Provider> Play<'_, P> {
         }
     }
 
-    /// How long each peer may wait after a reply. One that waits when its interval changes may wait
-    /// as long as before, and one that was not watched as long as that was.
+    /// How long each peer may wait after a reply.
     fn longest_pauses(&self, place: usize) -> BTreeMap<String, u64> {
         let databases = [place.saturating_sub(1), place].map(|it| self.history.database(it));
         let pause = |peer: &str| {
-            let pauses = databases.iter().map(|database| {
+            let [before, now] = databases.each_ref().map(|database| {
                 let record = database.peer(peer).filter(|record| record.flag("watch"));
                 let every = record.and_then(|record| record.get("every"));
                 let every = every.and_then(|every| every.trim_end_matches('s').parse().ok());
                 every.map_or(u64::MAX, |every: u64| every.saturating_mul(SECOND))
             });
-            pauses.max().unwrap_or(u64::MAX)
+            let tolerances = self.recorder.tolerances;
+            match before > now && tolerances.leave_out(Tolerance::ChangedInterval) {
+                true => before,
+                false => now,
+            }
         };
         let peers = self
             .history
@@ -293,6 +303,7 @@ impl<P: Provider> Play<'_, P> {
 
     /// The server refuses commands until the next stimulus.
     fn refuse(&mut self, words: &[&str]) {
+        self.refuses = true;
         let words = ["REFUSE"].into_iter().chain(words.iter().copied());
         let words = words.chain(["bad-luck"]).map(str::to_owned).collect();
         self.serve(Input::Control(Control::Command(words)));
@@ -341,7 +352,6 @@ impl<P: Provider> Play<'_, P> {
             command: words.to_vec(),
             lines: Vec::new(),
             greets,
-            is_passive: words.first().is_some_and(|word| word == "passive"),
         };
         self.jobs.insert(tag.clone(), job);
         let words = words.iter().map(String::as_str);
@@ -491,13 +501,9 @@ impl<P: Provider> Play<'_, P> {
         if kind == "BGINFO"
             && let Some(job) = self.jobs.get_mut(tag)
         {
-            if job.is_passive {
-                job.lines.push("<challenge>".to_owned());
-                if let (Some(after), Some(challenge)) = (job.greets, rest.get(1)) {
-                    self.after(after, Event::Greeting(challenge.clone()));
-                }
-            } else {
-                job.lines.push(rest[1..].join(" "));
+            job.lines.push(rest[1..].join(" "));
+            if let (Some(after), Some(challenge)) = (job.greets, rest.get(1)) {
+                self.after(after, Event::Greeting(challenge.clone()));
             }
         } else if (kind == "BGOK" || kind == "BGFAIL")
             && let Some(job) = self.jobs.remove(tag)
@@ -508,6 +514,7 @@ impl<P: Provider> Play<'_, P> {
     }
 
     fn answered(&mut self, mut job: Job, failed: Option<String>) {
+        let tolerances = self.recorder.tolerances;
         let figures = job
             .command
             .get(1)
@@ -516,7 +523,7 @@ impl<P: Provider> Play<'_, P> {
             for line in &mut job.lines {
                 let wrong = figures.correct(line);
                 let key = line.split('=').next().unwrap_or_default();
-                if figures.knows(key) {
+                if figures.knows(key) && tolerances.leave_out(Tolerance::Figures) {
                     *line = match wrong {
                         Some(right) => format!("{line}, which should be {right}"),
                         None => format!("{key} is right"),
@@ -524,7 +531,9 @@ impl<P: Provider> Play<'_, P> {
                 }
             }
         }
-        job.lines.sort();
+        if !job.lines.is_sorted() && tolerances.leave_out(Tolerance::OrderOfLines) {
+            job.lines.sort();
+        }
         let item = Item::Answer {
             command: job.command.join(" "),
             lines: job.lines,

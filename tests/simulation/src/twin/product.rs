@@ -134,7 +134,7 @@ impl Product {
                 core::Output::WatchChild(run, _) => {
                     self.watched.insert(run);
                 }
-                // Nobody looks on here, and no process can die.
+                // Nobody looks on here (`Tolerance::OtherListeners`), and no process can die.
                 core::Output::Refuse(_)
                 | core::Output::RestartHelper(_)
                 | core::Output::Answer(..)

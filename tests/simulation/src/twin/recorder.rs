@@ -8,14 +8,12 @@ use tripe_admin::split;
 
 use super::figures::Figures;
 use super::provider::Start;
+use super::tolerances::{Tolerance, Tolerances};
 use super::transcript::{CheckEnd, Item, Place, Sequence, Transcript};
 
-/// How much later than its time something may be sent.
-const TOLERANCE: u64 = 100_000_000;
-
 /// Makes the transcript.
-#[derive(Default)]
-pub(crate) struct Recorder {
+pub(crate) struct Recorder<'a> {
+    pub(crate) tolerances: &'a Tolerances,
     pub(crate) transcript: Transcript,
     /// The stimulus after which everything comes now.
     stimulus: usize,
@@ -31,6 +29,11 @@ pub(crate) struct Recorder {
     /// What `info` should say of each peer.
     pub(crate) figures: BTreeMap<String, Figures>,
 }
+
+/// [`Tolerance::Questions`]: what the service asks the server, and how it joins it.
+const QUESTIONS: [&str; 8] = [
+    "WATCH", "SVCQUERY", "SVCCLAIM", "LIST", "IFNAME", "ADDR", "ALGS", "GETCHAL",
+];
 
 /// A check.
 struct Check {
@@ -58,7 +61,21 @@ enum Last {
     Refused,
 }
 
-impl Recorder {
+impl<'a> Recorder<'a> {
+    pub(crate) fn new(tolerances: &'a Tolerances) -> Self {
+        Recorder {
+            tolerances,
+            transcript: Transcript::default(),
+            stimulus: 0,
+            now: 0,
+            pings: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            interfaces: BTreeMap::new(),
+            every: BTreeMap::new(),
+            figures: BTreeMap::new(),
+        }
+    }
+
     /// From now on everything comes after this stimulus.
     pub(crate) fn stimulus(&mut self, stimulus: usize) {
         self.stimulus = stimulus;
@@ -102,18 +119,22 @@ impl Recorder {
             ["PING", "-background", tag, "-timeout", timeout, .., peer] => {
                 self.ping(peer, tag, timeout);
             }
-            ["ADD", "-background", _, rest @ ..] => self.add(rest),
+            ["ADD", "-background", tag, rest @ ..] => self.add(tag, rest),
             ["KILL" | "FORCEKX", .., peer] => {
                 self.put(peer, Sequence::Main, Item::Command(words.join(" ")));
             }
             ["GREET", .., peer, _] => {
                 self.put(peer, Sequence::Connection, Item::Command(words.join(" ")));
             }
-            _ => {}
+            // What comes of these is recorded.
+            ["NOTIFY" | "WARN" | "SVCINFO" | "SVCOK" | "SVCFAIL", ..] => {}
+            [word, ..]
+                if QUESTIONS.contains(word) && self.tolerances.leave_out(Tolerance::Questions) => {}
+            _ => self.put("", Sequence::Main, Item::Command(words.join(" "))),
         }
     }
 
-    fn add(&mut self, words: &[&str]) {
+    fn add(&mut self, tag: &str, words: &[&str]) {
         let (mut options, mut rest) = (Vec::new(), words);
         loop {
             rest = match rest {
@@ -132,9 +153,15 @@ impl Recorder {
                 _ => break,
             };
         }
-        options.sort();
+        if !options.is_sorted() && self.tolerances.leave_out(Tolerance::OrderOfOptions) {
+            options.sort();
+        }
+        let tag = match self.tolerances.leave_out(Tolerance::Tags) {
+            true => String::new(),
+            false => format!("{tag} "),
+        };
         let peer = rest.iter().find(|word| **word != "--").copied();
-        let line = format!("ADD {} {}", options.join(" "), rest.join(" "));
+        let line = format!("ADD {tag}{} {}", options.join(" "), rest.join(" "));
         self.put(
             peer.unwrap_or_default(),
             Sequence::Main,
@@ -149,8 +176,8 @@ impl Recorder {
         let now = self.now;
         match self.checks.get_mut(peer) {
             Some(check) if check.last == Last::Timeout => {
-                if now.saturating_sub(check.ended) > TOLERANCE {
-                    let late = now - check.ended;
+                let late = now.saturating_sub(check.ended);
+                if late > 0 {
                     let fault = format!("{peer} was tried again {late} ns after a timeout");
                     self.transcript.faults.push(fault);
                 }
@@ -162,7 +189,7 @@ impl Recorder {
                 let answered = previous.filter(|check| check.last == Last::Reply);
                 let pause = answered.map_or(0, |check| now.saturating_sub(check.ended));
                 let every = self.every.get(peer).copied().unwrap_or(u64::MAX);
-                if pause > every.saturating_add(TOLERANCE) {
+                if pause > every {
                     let fault = format!("{peer} was checked {pause} ns after a reply");
                     self.transcript.faults.push(fault);
                 }
@@ -199,15 +226,7 @@ impl Recorder {
             ["BGINFO", tag, "ping-timeout"] => self.result(tag, Last::Timeout, None),
             ["BGINFO", tag, "ping-peer-died"] => self.result(tag, Last::Died, None),
             ["BGFAIL", tag, ..] => self.result(tag, Last::Refused, None),
-            ["NOTE", "KILL", peer] => {
-                // What the service has asked before it knew counts for nobody.
-                self.pings.retain(|_, of| of != peer);
-                self.disowned(peer);
-            }
-            ["NOTE", "KXDONE", peer] => {
-                let place = ((*peer).to_owned(), self.stimulus);
-                *self.transcript.agreed.entry(place).or_default() += 1;
-            }
+            ["NOTE", "KILL", peer] => self.disowned(peer),
             _ => {}
         }
     }
@@ -226,7 +245,7 @@ impl Recorder {
             check.last = last;
             check.ended = self.now;
             let late = self.now.saturating_sub(check.sent + check.timeout);
-            if late > TOLERANCE && last == Last::Timeout {
+            if last == Last::Timeout && late > 0 {
                 let fault = format!("a ping to {peer} took {late} ns longer than its timeout");
                 self.transcript.faults.push(fault);
             }
@@ -252,9 +271,6 @@ impl Recorder {
 
     fn told_by_service(&mut self, line: &str, words: &[&str]) {
         let item = Item::Told(line.to_owned());
-        if let ["ping-timeout" | "ping-ok" | "ping-failed", peer, ..] = words {
-            self.begins_to_tell(peer);
-        }
         match words {
             ["ping-timeout", peer, "attempt", attempt, "of", of] => {
                 self.figures
@@ -293,18 +309,6 @@ impl Recorder {
         }
     }
 
-    /// Something is told of a check of this peer. If it is the first, the check belongs after the
-    /// present stimulus, since what came before had no effect on it.
-    fn begins_to_tell(&mut self, peer: &str) {
-        let place = self.place(peer, Sequence::Main);
-        let check = self.checks.get_mut(peer);
-        if let Some(check) = check.filter(|it| it.told.is_empty() && it.place != place) {
-            let items = self.transcript.sequences.entry(place.clone()).or_default();
-            items.push(Item::Times(0));
-            (check.place, check.index) = (place, items.len() - 1);
-        }
-    }
-
     /// The service starts a script.
     pub(crate) fn script(&mut self, start: &Start) {
         let variables = start.environment.iter();
@@ -325,7 +329,11 @@ impl Recorder {
     fn without_interface(&self, start: &Start) -> Vec<String> {
         let interface = self.interfaces.get(&start.peer);
         let words = start.argv.iter().map(|word| match interface {
-            Some(interface) if interface == word => "<interface>".to_owned(),
+            Some(interface)
+                if interface == word && self.tolerances.leave_out(Tolerance::Interfaces) =>
+            {
+                "<interface>".to_owned()
+            }
             _ => word.clone(),
         });
         words.collect()
@@ -380,8 +388,7 @@ impl Recorder {
         }
     }
 
-    /// The transcript of a history that is over. A ping that is under way then is of no interest,
-    /// nor is one that ended with its peer: whether there was one depends on the phase.
+    /// The transcript of a history that is over.
     pub(crate) fn end(mut self) -> Transcript {
         let peers: Vec<String> = self.checks.keys().cloned().collect();
         for peer in peers {
@@ -394,7 +401,7 @@ impl Recorder {
                     attempts: 1,
                     ended: CheckEnd::PeerGone | CheckEnd::Refused,
                     told,
-                } => !told.is_empty(),
+                } if told.is_empty() => !self.tolerances.leave_out(Tolerance::CutChecks),
                 _ => true,
             });
         }

@@ -4,6 +4,8 @@
 use tripe_lab::rng::Rng;
 
 use super::history::{BEGIN, Change, History, RecordSite, SECOND, Stimulus, What};
+#[cfg(doc)]
+use super::tolerances::Tolerance;
 
 /// What kinds of peers there are. The name says what is special about it.
 const NAMES: [&str; 7] = [
@@ -65,7 +67,8 @@ pub fn history(seed: u64) -> History {
     history
 }
 
-/// How long it takes until product and manual have both come to rest, whatever their phase is.
+/// How long it takes until product and manual have both come to rest, whatever their phase is
+/// ([`Tolerance::NotAtRest`]).
 fn settle(records: &[RecordSite]) -> u64 {
     let seconds = |record: &RecordSite, key: &str| -> u64 {
         let value = record.get(key).unwrap_or_default();

@@ -8,6 +8,7 @@ use peerdb::Database;
 use super::differences::explanation;
 use super::history::BEGIN;
 use super::provider::{Act, News, Provider};
+use super::tolerances::Tolerances;
 use super::{compare, manual, play, product, sites};
 use crate::world;
 
@@ -55,12 +56,13 @@ impl Provider for Spoilt {
 fn found(spoil: fn(Act) -> Option<Act>) -> Option<u64> {
     (0..HISTORIES).find(|seed| {
         let history = sites::history(*seed);
+        let tolerances = Tolerances::default();
         let product = product::Product::new(history.startup, BEGIN);
         let spoilt = Spoilt { product, spoil };
-        let spoilt = play::play(&history, spoilt, world::Provider::Product).unwrap();
+        let spoilt = play::play(&history, spoilt, world::Provider::Product, &tolerances).unwrap();
         let manual = manual::Manual::new(history.startup);
-        let manual = play::play(&history, manual, world::Provider::Manual).unwrap();
-        let divergences = compare::compare(&spoilt, &manual, &history);
+        let manual = play::play(&history, manual, world::Provider::Manual, &tolerances).unwrap();
+        let divergences = compare::compare(&spoilt, &manual, &history, &tolerances);
         let mut divergences = divergences.iter();
         let is_unnamed = |it: &compare::Divergence| explanation(it, &history).is_none();
         !spoilt.faults.is_empty() || divergences.any(is_unnamed)

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What was said and done in a twin, in a form in which product and manual can be compared: by peer
-//! and by the stimulus after which it came, not by time.
+//! and by the stimulus after which it came, not by time ([`Tolerance::Instants`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use connect_ipc::scripts::ScriptKind;
+
+#[cfg(doc)]
+use super::tolerances::Tolerance;
 
 /// How often something happened to a peer after a stimulus.
 pub type Counts = BTreeMap<(String, usize), u32>;
@@ -22,8 +25,6 @@ pub struct Transcript {
     pub answered: Counts,
     /// How often a peer was found to be unreachable.
     pub unreachable: Counts,
-    /// How often keys were agreed on with a peer.
-    pub agreed: Counts,
     /// Which peers the server had when a stimulus came, and where they were added.
     pub present: BTreeMap<usize, Present>,
     /// What was wrong with times or figures.
@@ -41,7 +42,8 @@ pub struct Place {
     pub sequence: Sequence,
 }
 
-/// Items of one sequence have an order. Those of different ones have none among each other.
+/// Items of one sequence have an order. Those of different ones have none among each other
+/// ([`Tolerance::OrderOfSubjects`]).
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Sequence {
     /// Answers to commands of the service.

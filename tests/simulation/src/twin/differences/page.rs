@@ -1,10 +1,24 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The page of differences, docs/reference/differences.md.
 
+use super::super::tolerances::ALL;
 use super::{Written, all};
 
 /// How the page begins.
 const INTRODUCTION: &str = include_str!("../../../differences/introduction.md");
+
+/// How the section about tolerances begins.
+const TOLERANCES: &str = "
+## What the comparison leaves out
+
+A test plays the same events to this service and to a slow one that was written from the manual alone, and compares \
+what both do. The differences above are those that it lets pass, or that other tests show. Here is what it does not \
+compare, and why. Events are what others do: they add and remove peers, submit commands, change the database, or do \
+not answer.
+";
+
+/// The longest line of the page.
+const COLUMNS: usize = 120;
 
 /// The whole page.
 #[must_use]
@@ -21,6 +35,35 @@ pub fn page() -> String {
         }
         page += "\n";
         page += text;
+    }
+    page += &wrapped(TOLERANCES, "");
+    for tolerance in ALL {
+        let (name, what, why) = (tolerance.name, tolerance.what, tolerance.why);
+        page += "\n";
+        page += &wrapped(&format!("- **{name}**: {what} {why}\n"), "  ");
+    }
+    page
+}
+
+/// A text whose lines fit. Each but the first begins with these spaces.
+fn wrapped(text: &str, spaces: &str) -> String {
+    let mut page = String::new();
+    for line in text.lines() {
+        let mut column = 0;
+        for word in line.split(' ') {
+            let width = word.chars().count();
+            if column > 0 && column + 1 + width > COLUMNS {
+                page += "\n";
+                page += spaces;
+                column = spaces.len();
+            } else if column > 0 {
+                page += " ";
+                column += 1;
+            }
+            page += word;
+            column += width;
+        }
+        page += "\n";
     }
     page
 }
