@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tripe_lab::server::ClientId;
 
-use super::history::{BEGIN, History};
+use super::history::History;
 use super::tolerances::Tolerances;
 use crate::instant::Instant;
 use crate::plan::{
@@ -33,12 +33,13 @@ pub(crate) struct Held<'a> {
 }
 
 impl<'a> Held<'a> {
-    /// Watches what is said on the connection of `client`.
+    /// Watches what is said on the connection of `client`, which is made `now`.
     pub(crate) fn new(
         history: &History,
         client: ClientId,
         provider: Provider,
         tolerances: &'a Tolerances,
+        now: u64,
     ) -> Self {
         let mut held = Held {
             // The others look into the machines of a whole host.
@@ -53,7 +54,7 @@ impl<'a> Held<'a> {
             Provider::Product => Who::Core(1),
             Provider::Manual => Who::Manual,
         };
-        held.see(BEGIN, Seen::Opened(client, who));
+        held.see(now, Seen::Opened(client, who));
         held
     }
 

@@ -61,6 +61,9 @@ pub struct Stimulus {
 pub enum What {
     /// The service is started.
     Begin,
+    /// The service is ended and started again, with the same options and a database that can be
+    /// read.
+    Restarted,
     /// The partner of a peer is dead for so long.
     Dead(String, u64),
     /// Somebody adds a peer.

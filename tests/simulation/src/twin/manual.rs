@@ -37,6 +37,9 @@ impl Provider for Manual {
         self.handle(Input::Start { startup }, now);
     }
 
+    /// The manual does not say what the service does at its end: nothing.
+    fn leave(&mut self, _: u64) {}
+
     fn lines(&mut self, lines: &[String], now: u64) {
         for line in lines {
             self.handle(Input::Line(line), now);

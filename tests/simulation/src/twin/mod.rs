@@ -32,7 +32,7 @@ use std::collections::BTreeSet;
 
 use compare::Divergence;
 use differences::explanation;
-use history::{BEGIN, History};
+use history::History;
 use tolerances::Tolerances;
 use transcript::Transcript;
 
@@ -53,8 +53,8 @@ impl Twin {
     /// # Errors
     /// A service and its server talk without end.
     pub fn of(history: &History, tolerances: &Tolerances) -> Result<Twin, String> {
-        let product = product::Product::new(history.startup, BEGIN);
-        let manual = manual::Manual::new(history.startup);
+        let product = |now| product::Product::new(history.startup, now);
+        let manual = |_| manual::Manual::new(history.startup);
         Ok(Twin {
             product: play::play(history, product, Provider::Product, tolerances)?,
             manual: play::play(history, manual, Provider::Manual, tolerances)?,

@@ -22,9 +22,8 @@ use super::tolerances::{Tolerance, Tolerances};
 use super::transcript::{Item, Present, Transcript};
 use crate::world;
 
-const SERVICE: ClientId = ClientId(1);
-const ADMINISTRATOR: ClientId = ClientId(2);
-const SUBMITTER: ClientId = ClientId(3);
+const ADMINISTRATOR: ClientId = ClientId(1);
+const SUBMITTER: ClientId = ClientId(2);
 
 /// How many rounds service and server may need at one instant until neither has anything to say.
 const ROUNDS: usize = 1_000;
@@ -41,7 +40,8 @@ const REFLECTED: Duration = Duration::from_millis(20);
 /// Something that comes at its time.
 enum Event {
     Stimulus(usize),
-    Child(u64, News),
+    /// One of a life of the service.
+    Child(u32, u64, News),
     Revive(String),
     Cancel(String),
     Greeting(String),
@@ -57,9 +57,16 @@ struct Job {
 }
 
 /// A history while it is played.
-struct Play<'a, P> {
+struct Play<'a, P, M> {
     history: &'a History,
+    which: world::Provider,
+    /// Makes a provider that is started at this time.
+    make: M,
     provider: P,
+    /// Which life of the service it is.
+    life: u32,
+    /// Its connection.
+    service: ClientId,
     server: Server,
     now: u64,
     events: BTreeMap<(u64, u64), Event>,
@@ -78,16 +85,17 @@ struct Play<'a, P> {
     /// The keys with which the service adds peers, after the present stimulus.
     keys: BTreeMap<String, String>,
     jobs: BTreeMap<String, Job>,
-    children: BTreeMap<u64, (ScriptKind, String)>,
+    /// Those of all lives.
+    children: BTreeMap<(u32, u64), (ScriptKind, String)>,
 }
 
-/// Plays a history.
+/// Plays a history to providers that `make` makes, each started at the time that it is given.
 ///
 /// # Errors
 /// The provider and the server talk without end.
 pub(crate) fn play<P: Provider>(
     history: &History,
-    provider: P,
+    make: impl Fn(u64) -> P,
     which: world::Provider,
     tolerances: &Tolerances,
 ) -> Result<Transcript, String> {
@@ -105,13 +113,17 @@ pub(crate) fn play<P: Provider>(
     let udp = vec![SocketAddr::from(([192, 0, 2, 1], 4070))];
     let mut play = Play {
         history,
-        provider,
+        which,
+        provider: make(BEGIN),
+        make,
+        life: 0,
+        service: connection(0),
         server: Server::new(config, udp, 1, SystemTime::UNIX_EPOCH),
         now: BEGIN,
         events: BTreeMap::new(),
         number: 0,
         recorder: Recorder::new(tolerances),
-        held: Held::new(history, SERVICE, which, tolerances),
+        held: Held::new(history, connection(0), which, tolerances, BEGIN),
         refuses: false,
         for_service: Vec::new(),
         interference: Vec::new(),
@@ -131,9 +143,14 @@ pub(crate) fn play<P: Provider>(
     Ok(play.recorder.end())
 }
 
-impl<P: Provider> Play<'_, P> {
+/// The connection of a life of the service.
+const fn connection(life: u32) -> ClientId {
+    ClientId(10 + life)
+}
+
+impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
     fn run(&mut self) -> Result<(), String> {
-        for client in [SERVICE, ADMINISTRATOR, SUBMITTER] {
+        for client in [ADMINISTRATOR, SUBMITTER] {
             self.serve(Input::Connect(client, Watch::default()));
         }
         for (place, stimulus) in self.history.stimuli.iter().enumerate() {
@@ -182,13 +199,15 @@ impl<P: Provider> Play<'_, P> {
     fn event(&mut self, event: Event) {
         match event {
             Event::Stimulus(place) => self.stimulus(place),
-            Event::Child(id, news) => {
+            Event::Child(life, id, news) => {
                 if let News::Ended(_) = news
-                    && self.children.remove(&id).is_none()
+                    && self.children.remove(&(life, id)).is_none()
                 {
                     return;
                 }
-                self.provider.child(id, news, self.now);
+                if life == self.life {
+                    self.provider.child(id, news, self.now);
+                }
             }
             Event::Revive(peer) => {
                 self.dead.remove(&peer);
@@ -214,6 +233,15 @@ impl<P: Provider> Play<'_, P> {
         self.keys.clear();
         match &self.history.stimuli[place].what {
             What::Begin => self.begin(),
+            What::Restarted => {
+                self.provider.leave(self.now);
+                for act in self.provider.acts() {
+                    self.act(act);
+                }
+                self.serve(Input::HangUp(self.service));
+                self.for_service.clear();
+                self.start(place);
+            }
             What::Dead(peer, lasts) => {
                 self.held.dead(self.now, peer, *lasts);
                 self.dead.insert(peer.clone());
@@ -313,7 +341,21 @@ impl<P: Provider> Play<'_, P> {
         for peer in &self.history.present {
             self.add(peer);
         }
-        let database = Arc::new(self.history.database(0));
+        self.start(0);
+    }
+
+    /// A new life of the service begins. Nothing is under way for the one before.
+    fn start(&mut self, place: usize) {
+        let faults = &mut self.recorder.transcript.faults;
+        faults.append(&mut self.held.broken);
+        self.recorder.ended();
+        self.life += 1;
+        self.service = connection(self.life);
+        self.serve(Input::Connect(self.service, Watch::default()));
+        let (service, tolerances) = (self.service, self.recorder.tolerances);
+        self.held = Held::new(self.history, service, self.which, tolerances, self.now);
+        self.provider = (self.make)(self.now);
+        let database = Arc::new(self.history.database(place));
         self.provider.start(database, self.now);
     }
 
@@ -380,8 +422,8 @@ impl<P: Provider> Play<'_, P> {
         self.server.handle(input, now, &mut out);
         for output in out {
             match output {
-                Output::Line(SERVICE, line) => self.for_service.push(line),
                 Output::Line(SUBMITTER, line) => self.submitter_heard(&line),
+                Output::Line(client, line) if client == self.service => self.for_service.push(line),
                 Output::Broadcast(line) => {
                     match line.split(' ').collect::<Vec<_>>().as_slice() {
                         ["NOTE", "ADD", peer, interface, address @ ..] => {
@@ -453,16 +495,19 @@ impl<P: Provider> Play<'_, P> {
                 }
                 self.held.wrote(self.now, &line);
                 self.recorder.wrote(&line);
-                self.serve(Input::Line(SERVICE, Cow::Owned(line.into_bytes())));
+                self.serve(Input::Line(self.service, Cow::Owned(line.into_bytes())));
             }
             Act::Start(start) => {
                 self.recorder.script(&start);
                 self.live(start);
             }
             Act::Stop(id) => {
-                if let Some((kind, peer)) = self.children.get(&id) {
+                if let Some((kind, peer)) = self.children.get(&(self.life, id)) {
                     self.recorder.stopped(*kind, peer);
-                    self.after(QUICK, Event::Child(id, News::Ended(Ended::Signal(15))));
+                    self.after(
+                        QUICK,
+                        Event::Child(self.life, id, News::Ended(Ended::Signal(15))),
+                    );
                 }
             }
         }
@@ -473,9 +518,10 @@ impl<P: Provider> Play<'_, P> {
         let Start { id, kind, peer, .. } = start;
         let stimulus = self.recorder.now_after();
         let habit = self.history.habit(&peer, kind, stimulus);
-        self.children.insert(id, (kind, peer));
+        let life = self.life;
+        self.children.insert((life, id), (kind, peer));
         let mut says =
-            |stream, line| self.after(QUICK, Event::Child(id, News::Wrote(stream, line)));
+            |stream, line| self.after(QUICK, Event::Child(life, id, News::Wrote(stream, line)));
         let (after, end) = match habit {
             Habit::Ends(status) => (QUICK, Ended::Exited(status)),
             Habit::Slow(seconds, status) => (seconds * SECOND, Ended::Exited(status)),
@@ -486,7 +532,7 @@ impl<P: Provider> Play<'_, P> {
             }
             Habit::Stays(line) => return says(Stream::Stdout, line),
         };
-        self.after(after, Event::Child(id, News::Ended(end)));
+        self.after(after, Event::Child(life, id, News::Ended(end)));
     }
 
     /// The submitter was sent this line.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The product in a twin: core, pinger and script helper, whose messages arrive at once.
+//! The product in a twin: core, pinger and script helper, whose messages arrive at once. All three
+//! end together. One that is started again has no state file and no journal of scripts: what these
+//! are for is the difference `what-a-restart-remembers`, which a scenario shows.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -222,6 +224,11 @@ impl Provider for Product {
         for message in self.outbox.resume() {
             self.tell_core(core::Input::Scripts(SCRIPTS, message), now);
         }
+        self.turns(now);
+    }
+
+    fn leave(&mut self, now: u64) {
+        self.tell_core(core::Input::Leave, now);
         self.turns(now);
     }
 

@@ -11,6 +11,9 @@ pub(crate) trait Provider {
     /// It is started, and connected to the server at once.
     fn start(&mut self, database: Arc<Database>, now: u64);
 
+    /// It is asked to end. Its children live on, and nobody hears of them any more.
+    fn leave(&mut self, now: u64);
+
     /// The server sent these lines.
     fn lines(&mut self, lines: &[String], now: u64);
 

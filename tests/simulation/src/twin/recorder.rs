@@ -30,9 +30,17 @@ pub(crate) struct Recorder<'a> {
     pub(crate) figures: BTreeMap<String, Figures>,
 }
 
-/// [`Tolerance::Questions`]: what the service asks the server, and how it joins it.
-const QUESTIONS: [&str; 8] = [
-    "WATCH", "SVCQUERY", "SVCCLAIM", "LIST", "IFNAME", "ADDR", "ALGS", "GETCHAL",
+/// [`Tolerance::Questions`]: what the service asks the server, and how it joins and leaves it.
+const QUESTIONS: [&str; 9] = [
+    "SVCRELEASE",
+    "WATCH",
+    "SVCQUERY",
+    "SVCCLAIM",
+    "LIST",
+    "IFNAME",
+    "ADDR",
+    "ALGS",
+    "GETCHAL",
 ];
 
 /// A check.
@@ -214,6 +222,16 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// The service has ended, and nobody hears of what it has asked.
+    pub(crate) fn ended(&mut self) {
+        self.pings.clear();
+        let peers: Vec<String> = self.checks.keys().cloned().collect();
+        for peer in peers {
+            self.finish(&peer);
+        }
+        self.figures.clear();
+    }
+
     /// The service was sent this line by the server.
     pub(crate) fn heard(&mut self, line: &str) {
         let words = split(line);
@@ -390,10 +408,7 @@ impl<'a> Recorder<'a> {
 
     /// The transcript of a history that is over.
     pub(crate) fn end(mut self) -> Transcript {
-        let peers: Vec<String> = self.checks.keys().cloned().collect();
-        for peer in peers {
-            self.finish(&peer);
-        }
+        self.ended();
         for items in self.transcript.sequences.values_mut() {
             items.retain(|item| match item {
                 Item::Times(_) => false,

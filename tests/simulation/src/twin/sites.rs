@@ -25,7 +25,7 @@ const APART: u64 = 137_000_000;
 /// The history of a seed.
 #[must_use]
 pub fn history(seed: u64) -> History {
-    let mut draw = Rng::new(seed).fork(1);
+    let [mut draw, mut more] = [1, 2].map(|number| Rng::new(seed).fork(number));
     let records = records(seed, &mut draw);
     let users = records
         .iter()
@@ -64,7 +64,26 @@ pub fn history(seed: u64) -> History {
         at += lasts + settle + APART;
     }
     history.until = at;
+    for _ in 0..1 + more.below(3) {
+        insert(&mut history, settle, &mut more);
+    }
     history
+}
+
+/// Puts one more thing among those that happen. It is drawn from numbers of its own, so that the
+/// others stay what they are.
+fn insert(history: &mut History, settle: u64, draw: &mut Rng) {
+    let others = history.stimuli.len() as u64;
+    let place = 1 + usize::try_from(draw.below(others)).unwrap_or_default();
+    let later = history.stimuli.get(place);
+    let at = later.map_or(history.until, |stimulus| stimulus.at);
+    let (what, lasts) = (What::Restarted, 0);
+    let delay = lasts + settle + APART;
+    for stimulus in &mut history.stimuli[place..] {
+        stimulus.at += delay;
+    }
+    history.until += delay;
+    history.stimuli.insert(place, Stimulus { at, what });
 }
 
 /// How long it takes until product and manual have both come to rest, whatever their phase is

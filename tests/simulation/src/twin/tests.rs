@@ -6,7 +6,6 @@ use std::sync::Arc;
 use peerdb::Database;
 
 use super::differences::explanation;
-use super::history::BEGIN;
 use super::provider::{Act, News, Provider};
 use super::tolerances::Tolerances;
 use super::{compare, manual, play, product, sites};
@@ -24,6 +23,10 @@ struct Spoilt {
 impl Provider for Spoilt {
     fn start(&mut self, database: Arc<Database>, now: u64) {
         self.product.start(database, now);
+    }
+
+    fn leave(&mut self, now: u64) {
+        self.product.leave(now);
     }
 
     fn lines(&mut self, lines: &[String], now: u64) {
@@ -57,10 +60,12 @@ fn found(spoil: fn(Act) -> Option<Act>) -> Option<u64> {
     (0..HISTORIES).find(|seed| {
         let history = sites::history(*seed);
         let tolerances = Tolerances::default();
-        let product = product::Product::new(history.startup, BEGIN);
-        let spoilt = Spoilt { product, spoil };
+        let spoilt = |now| {
+            let product = product::Product::new(history.startup, now);
+            Spoilt { product, spoil }
+        };
         let spoilt = play::play(&history, spoilt, world::Provider::Product, &tolerances).unwrap();
-        let manual = manual::Manual::new(history.startup);
+        let manual = |_| manual::Manual::new(history.startup);
         let manual = play::play(&history, manual, world::Provider::Manual, &tolerances).unwrap();
         let divergences = compare::compare(&spoilt, &manual, &history, &tolerances);
         let mut divergences = divergences.iter();

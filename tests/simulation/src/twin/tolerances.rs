@@ -151,8 +151,9 @@ pub const ALL: &[Entry] = &[
         "After a change of `every` or `watch`, a check may come by the longer of the old interval and the new one.",
         "The manual does not say when a new interval counts for a peer that waits."),
     entry(Tolerance::Questions, "questions", Kind::Asked,
-        "The commands `WATCH`, `SVCQUERY`, `SVCCLAIM`, `LIST`, `IFNAME`, `ADDR`, `ALGS` and `GETCHAL` are not compared.",
-        "With them the service joins the server and asks it what it needs to know; the manual does not say how."),
+        "The commands `WATCH`, `SVCQUERY`, `SVCCLAIM`, `SVCRELEASE`, `LIST`, `IFNAME`, `ADDR`, `ALGS` and `GETCHAL` \
+         are not compared.",
+        "With them the service joins and leaves the server and asks it what it needs to know; the manual does not say how."),
     entry(Tolerance::Tags, "tags", Kind::Asked,
         "The tags of background commands are not compared.",
         "tripe-admin(5) lets the client choose them."),

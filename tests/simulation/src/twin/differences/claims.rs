@@ -23,6 +23,20 @@ fn may_be_unreachable(divergence: &Divergence, history: &History) -> bool {
         || is_command(divergence, history, "sabotage")
 }
 
+/// Whether the service has just been started.
+fn starts(divergence: &Divergence, history: &History) -> bool {
+    matches!(stimulus(divergence, history), What::Begin | What::Restarted)
+}
+
+/// Whether the service has just been started, and found the peer.
+fn is_found(divergence: &Divergence, history: &History) -> bool {
+    match stimulus(divergence, history) {
+        What::Begin => history.present.contains(&divergence.place.peer),
+        What::Restarted => divergence.was_there,
+        _ => false,
+    }
+}
+
 /// The line of something that was told.
 fn told(item: Option<&Item>) -> Option<&str> {
     match item {
@@ -50,6 +64,13 @@ fn has(divergence: &Divergence, history: &History, key: &str) -> bool {
         (None, Some(record)) => record.get(key).is_some(),
         (None, None) => false,
     }
+}
+
+/// Whether the peer is eligible for adoption.
+fn is_watched(divergence: &Divergence, history: &History) -> bool {
+    let database = history.database(divergence.place.stimulus);
+    let record = database.peer(&divergence.place.peer);
+    record.is_some_and(|record| record.flag("watch"))
 }
 
 /// Whether the record of the peer was struck from the database.
@@ -104,10 +125,8 @@ pub(super) fn option_names(divergence: &Divergence, history: &History) -> bool {
     let adds = is_command(divergence, history, "active");
     let may_be_gone = adds
         || may_be_unreachable(divergence, history)
-        || matches!(
-            stimulus(divergence, history),
-            What::Begin | What::RefusedPings(..)
-        );
+        || starts(divergence, history)
+        || matches!(stimulus(divergence, history), What::RefusedPings(..));
     let is_affected = match divergence.place.sequence {
         Sequence::Main => true,
         Sequence::Interface | Sequence::Connection => may_be_gone,
@@ -198,6 +217,16 @@ pub(super) fn more_warnings(divergence: &Divergence, history: &History) -> bool 
             && matches!(stimulus(divergence, history), What::Knock(_))
 }
 
+/// A peer of `%AUTO` without a record is warned of as one that the server refuses to add.
+pub(super) fn auto_without_record(divergence: &Divergence, history: &History) -> bool {
+    let peer = &divergence.place.peer;
+    let line = format!("WARN USER connect auto-add-failed {peer} unknown-peer {peer}");
+    history.startup
+        && starts(divergence, history)
+        && told(only_product(divergence)) == Some(&line)
+        && is_struck(divergence, history)
+}
+
 /// A line that does not fit is cut.
 pub(super) fn lines_that_fit(divergence: &Divergence, _: &History) -> bool {
     let (product, manual) = (
@@ -237,8 +266,7 @@ pub(super) fn commands(divergence: &Divergence, history: &History) -> bool {
         && answers(divergence).is_some_and(|(product, manual)| {
             product.is_some_and(|words| words.starts_with("peer-not-adopted")) && manual.is_some()
         });
-    let is_auto = matches!(stimulus(divergence, history), What::Begin)
-        && history.present.contains(&divergence.place.peer)
+    let is_auto = is_found(divergence, history)
         && history.auto.contains(&divergence.place.peer)
         && match only_manual(divergence) {
             Some(Item::Command(line)) => line.starts_with("ADD "),
@@ -251,10 +279,10 @@ pub(super) fn commands(divergence: &Divergence, history: &History) -> bool {
 /// At `--startup` all peers with a record are set up, not only those that are adopted.
 pub(super) fn startup_of_all(divergence: &Divergence, history: &History) -> bool {
     history.startup
-        && matches!(stimulus(divergence, history), What::Begin)
+        && is_found(divergence, history)
         && only_product(divergence).is_some()
         && is_script_lane(divergence)
-        && !has(divergence, history, "watch")
+        && !is_watched(divergence, history)
 }
 
 /// A peer that knocks is reconnected, where the manual has it killed.

@@ -126,6 +126,7 @@ const ALL: &[Difference] = &[
     scenario!("Scripts", "runtime-directory", "socket_access::a_directory_that_everybody_may_write_to_is_refused"),
     scenario!("Scripts", "environment", "trust::the_environment_is_inherited_as_the_original_has_it"),
     twin!("More warnings", "more-warnings", claims::more_warnings),
+    twin!("More warnings", "auto-without-record", claims::auto_without_record),
     twin!("Lines that fit", "lines-that-fit", claims::lines_that_fit),
     twin!("The database", "database", claims::database),
     twin!("Commands", "commands", claims::commands),
