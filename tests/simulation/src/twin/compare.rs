@@ -247,11 +247,11 @@ impl Both<'_> {
 
     /// Whether a peer is there or not on both sides when the next stimulus comes.
     fn is_as_present_after(&self, place: &Place) -> bool {
-        let present = |transcript: &Transcript| {
-            let peers = transcript.present.get(&(place.stimulus + 1));
+        let left = |transcript: &Transcript| {
+            let peers = transcript.left.get(&place.stimulus);
             peers.and_then(|peers| peers.get(&place.peer)).cloned()
         };
-        present(self.product) == present(self.manual)
+        left(self.product) == left(self.manual)
     }
 
     /// Differences in how often peers were found unreachable, and in how many checks were answered.
@@ -278,12 +278,7 @@ impl Both<'_> {
         for key in answered.keys() {
             let (left, right) = answered.of(&key);
             let place = main(&key);
-            let was_down = unreachable.of(&key) != (0, 0);
-            let while_down = || self.tolerances.leave_out(Tolerance::ChecksWhileDown);
-            if self.tolerances.differ(left, right)
-                && !(was_down && while_down())
-                && self.are_countable(&place)
-            {
+            if self.tolerances.differ(left, right) && self.are_countable(&place) {
                 put(place, Item::Answered(left), Item::Answered(right));
             }
         }

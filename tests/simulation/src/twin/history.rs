@@ -64,6 +64,10 @@ pub enum What {
     /// The service is ended and started again, with the same options and a database that can be
     /// read.
     Restarted,
+    /// The server ends, and the service with it, as the original does; then both are started again,
+    /// after somebody has added these peers. The product can also go on and wait for a server: that
+    /// is the difference `survives-its-server`, which a scenario shows.
+    ServerRestarted(Vec<String>),
     /// The partner of a peer is dead for so long.
     Dead(String, u64),
     /// Somebody adds a peer.

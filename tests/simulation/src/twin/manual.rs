@@ -40,6 +40,10 @@ impl Provider for Manual {
     /// The manual does not say what the service does at its end: nothing.
     fn leave(&mut self, _: u64) {}
 
+    fn lost(&mut self, now: u64) {
+        self.handle(Input::Lost, now);
+    }
+
     fn lines(&mut self, lines: &[String], now: u64) {
         for line in lines {
             self.handle(Input::Line(line), now);

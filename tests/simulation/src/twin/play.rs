@@ -68,6 +68,8 @@ struct Play<'a, P, M> {
     /// Its connection.
     service: ClientId,
     server: Server,
+    /// When the server was started, and how many there were.
+    booted: (u64, u64),
     now: u64,
     events: BTreeMap<(u64, u64), Event>,
     number: u64,
@@ -99,18 +101,6 @@ pub(crate) fn play<P: Provider>(
     which: world::Provider,
     tolerances: &Tolerances,
 ) -> Result<Transcript, String> {
-    let reflect = Reflect {
-        network: [198, 18, 0, 0].into(),
-        bits: 15,
-        delay: REFLECTED,
-    };
-    let config = LabConfig {
-        allow_remote: true,
-        reflect: Some(reflect),
-        seed: history.seed,
-        ..LabConfig::new("/run/tripesock")
-    };
-    let udp = vec![SocketAddr::from(([192, 0, 2, 1], 4070))];
     let mut play = Play {
         history,
         which,
@@ -118,7 +108,8 @@ pub(crate) fn play<P: Provider>(
         make,
         life: 0,
         service: connection(0),
-        server: Server::new(config, udp, 1, SystemTime::UNIX_EPOCH),
+        server: server(history, 1),
+        booted: (BEGIN, 1),
         now: BEGIN,
         events: BTreeMap::new(),
         number: 0,
@@ -134,13 +125,29 @@ pub(crate) fn play<P: Provider>(
         children: BTreeMap::new(),
     };
     play.run()?;
-    let present = &mut play.recorder.transcript.present;
-    present.insert(history.stimuli.len(), play.present);
+    play.is_over();
     play.recorder
         .transcript
         .faults
         .append(&mut play.held.broken);
     Ok(play.recorder.end())
+}
+
+/// A server that is started, the one of this number.
+fn server(history: &History, number: u64) -> Server {
+    let reflect = Reflect {
+        network: [198, 18, 0, 0].into(),
+        bits: 15,
+        delay: REFLECTED,
+    };
+    let config = LabConfig {
+        allow_remote: true,
+        reflect: Some(reflect),
+        seed: history.seed,
+        ..LabConfig::new("/run/tripesock")
+    };
+    let udp = vec![SocketAddr::from(([192, 0, 2, 1], 4070))];
+    Server::new(config, udp, number, SystemTime::UNIX_EPOCH)
 }
 
 /// The connection of a life of the service.
@@ -150,9 +157,7 @@ const fn connection(life: u32) -> ClientId {
 
 impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
     fn run(&mut self) -> Result<(), String> {
-        for client in [ADMINISTRATOR, SUBMITTER] {
-            self.serve(Input::Connect(client, Watch::default()));
-        }
+        self.others_connect();
         for (place, stimulus) in self.history.stimuli.iter().enumerate() {
             self.after(stimulus.at - BEGIN, Event::Stimulus(place));
         }
@@ -182,7 +187,8 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
     fn next(&mut self) -> Option<(u64, Option<Event>)> {
         let event = self.events.keys().next().copied();
         let server = self.server.next_deadline();
-        let server = server.map(|due| BEGIN + u64::try_from(due.as_nanos()).unwrap_or(u64::MAX));
+        let server =
+            server.map(|due| self.booted.0 + u64::try_from(due.as_nanos()).unwrap_or(u64::MAX));
         let others = [server, self.provider.next_deadline()];
         let other = others.into_iter().flatten().min();
         let first = event.map(|(at, _)| at).into_iter().chain(other).min();
@@ -221,8 +227,19 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
         }
     }
 
+    /// What came after the last stimulus is over.
+    fn is_over(&mut self) {
+        let place = self.recorder.now_after();
+        let left = &mut self.recorder.transcript.left;
+        left.insert(place, self.present.clone());
+    }
+
     fn stimulus(&mut self, place: usize) {
+        self.is_over();
         self.recorder.stimulus(place);
+        if let What::ServerRestarted(_) = &self.history.stimuli[place].what {
+            self.restart_server();
+        }
         let present = &mut self.recorder.transcript.present;
         present.insert(place, self.present.clone());
         if self.refuses && self.recorder.tolerances.leave_out(Tolerance::Refusals) {
@@ -232,7 +249,8 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
         self.recorder.every = self.longest_pauses(place);
         self.keys.clear();
         match &self.history.stimuli[place].what {
-            What::Begin => self.begin(),
+            What::Begin => self.begin(place, &self.history.present),
+            What::ServerRestarted(peers) => self.begin(place, peers),
             What::Restarted => {
                 self.provider.leave(self.now);
                 for act in self.provider.acts() {
@@ -337,11 +355,38 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
         self.serve(Input::Control(Control::Command(words)));
     }
 
-    fn begin(&mut self) {
-        for peer in &self.history.present {
+    fn others_connect(&mut self) {
+        for client in [ADMINISTRATOR, SUBMITTER] {
+            self.serve(Input::Connect(client, Watch::default()));
+        }
+    }
+
+    /// Somebody adds these peers to a new server, and then starts the service.
+    fn begin(&mut self, place: usize, peers: &[String]) {
+        for peer in peers {
             self.add(peer);
         }
-        self.start(0);
+        self.start(place);
+    }
+
+    /// The server ends, with all it had, and is started again. What the service does then can reach
+    /// nobody but its children.
+    fn restart_server(&mut self) {
+        self.provider.lost(self.now);
+        for act in self.provider.acts() {
+            if !matches!(act, Act::Line(_)) {
+                self.act(act);
+            }
+        }
+        let number = self.booted.1 + 1;
+        self.booted = (self.now, number);
+        self.server = server(self.history, number);
+        self.refuses = false;
+        self.present.clear();
+        self.for_service.clear();
+        self.interference.clear();
+        self.jobs.clear();
+        self.others_connect();
     }
 
     /// A new life of the service begins. Nothing is under way for the one before.
@@ -418,7 +463,7 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
     /// Hands something to the server, and takes what it says.
     fn serve(&mut self, input: Input<'_>) {
         let mut out = Vec::new();
-        let now = Duration::from_nanos(self.now - BEGIN);
+        let now = Duration::from_nanos(self.now - self.booted.0);
         self.server.handle(input, now, &mut out);
         for output in out {
             match output {

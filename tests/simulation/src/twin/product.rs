@@ -232,6 +232,12 @@ impl Provider for Product {
         self.turns(now);
     }
 
+    fn lost(&mut self, now: u64) {
+        let reason = "it closed the connection".to_owned();
+        self.tell_core(core::Input::ServerLost { reason }, now);
+        self.turns(now);
+    }
+
     fn lines(&mut self, lines: &[String], now: u64) {
         for line in lines {
             self.tell_core(core::Input::ServerLine(Cow::Borrowed(line)), now);

@@ -14,6 +14,9 @@ pub(crate) trait Provider {
     /// It is asked to end. Its children live on, and nobody hears of them any more.
     fn leave(&mut self, now: u64);
 
+    /// The connection to the server is lost.
+    fn lost(&mut self, now: u64);
+
     /// The server sent these lines.
     fn lines(&mut self, lines: &[String], now: u64);
 

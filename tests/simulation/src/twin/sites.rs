@@ -31,9 +31,7 @@ pub fn history(seed: u64) -> History {
         .iter()
         .filter(|record| record.peer == "site.passive");
     let users = users.map(|record| ("user".to_owned(), record.peer.clone()));
-    let peers: Vec<String> = records.iter().map(|record| record.peer.clone()).collect();
-    let present = peers.iter().filter(|_| draw.below(2) == 0).cloned();
-    let present = present.collect();
+    let present = some(&records, &mut draw);
     let active = records
         .iter()
         .filter(|it| it.get("peer") != Some("PASSIVE"));
@@ -77,7 +75,10 @@ fn insert(history: &mut History, settle: u64, draw: &mut Rng) {
     let place = 1 + usize::try_from(draw.below(others)).unwrap_or_default();
     let later = history.stimuli.get(place);
     let at = later.map_or(history.until, |stimulus| stimulus.at);
-    let (what, lasts) = (What::Restarted, 0);
+    let (what, lasts) = match draw.below(2) {
+        0 => (What::Restarted, 0),
+        _ => (What::ServerRestarted(some(&history.records, draw)), 0),
+    };
     let delay = lasts + settle + APART;
     for stimulus in &mut history.stimuli[place..] {
         stimulus.at += delay;
@@ -174,6 +175,12 @@ fn record(peer: &str, address: u8, draw: &mut Rng) -> RecordSite {
         pairs,
         address,
     }
+}
+
+/// Some of the peers, which somebody adds before the service is there.
+fn some(records: &[RecordSite], draw: &mut Rng) -> Vec<String> {
+    let some = records.iter().filter(|_| draw.below(2) == 0);
+    some.map(|record| record.peer.clone()).collect()
 }
 
 /// One thing that happens.

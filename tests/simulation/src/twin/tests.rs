@@ -29,6 +29,10 @@ impl Provider for Spoilt {
         self.product.leave(now);
     }
 
+    fn lost(&mut self, now: u64) {
+        self.product.lost(now);
+    }
+
     fn lines(&mut self, lines: &[String], now: u64) {
         self.product.lines(lines, now);
     }

@@ -33,8 +33,6 @@ pub enum Tolerance {
     Recovery,
     /// One check more or less.
     OneCheck,
-    /// The checks of a peer that does not answer.
-    ChecksWhileDown,
     /// How often something happens to a peer that goes in between.
     CountsOfThoseWhoGo,
     /// An interval that has changed.
@@ -140,9 +138,6 @@ pub const ALL: &[Entry] = &[
     entry(Tolerance::OneCheck, "one-check", Kind::Asked,
         "The numbers of checks that are answered at once between two events may differ by one.",
         "One check more or less depends on the phase."),
-    entry(Tolerance::ChecksWhileDown, "checks-while-down", Kind::Asked,
-        "How many checks are answered at once is not compared after an event after which the peer was unreachable.",
-        "When the peer is checked again depends on when the last check failed, and so on the phase."),
     entry(Tolerance::CountsOfThoseWhoGo, "counts-of-those-who-go", Kind::Asked,
         "How many checks were answered, and how often a peer was unreachable, is not compared if only one of the two \
          servers has the peer at the next event.",

@@ -27,6 +27,8 @@ pub struct Transcript {
     pub unreachable: Counts,
     /// Which peers the server had when a stimulus came, and where they were added.
     pub present: BTreeMap<usize, Present>,
+    /// Which it had when everything that came after a stimulus was over.
+    pub left: BTreeMap<usize, Present>,
     /// What was wrong with times or figures.
     pub faults: Vec<String>,
 }

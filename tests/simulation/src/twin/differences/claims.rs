@@ -25,13 +25,17 @@ fn may_be_unreachable(divergence: &Divergence, history: &History) -> bool {
 
 /// Whether the service has just been started.
 fn starts(divergence: &Divergence, history: &History) -> bool {
-    matches!(stimulus(divergence, history), What::Begin | What::Restarted)
+    matches!(
+        stimulus(divergence, history),
+        What::Begin | What::Restarted | What::ServerRestarted(_)
+    )
 }
 
 /// Whether the service has just been started, and found the peer.
 fn is_found(divergence: &Divergence, history: &History) -> bool {
     match stimulus(divergence, history) {
         What::Begin => history.present.contains(&divergence.place.peer),
+        What::ServerRestarted(peers) => peers.contains(&divergence.place.peer),
         What::Restarted => divergence.was_there,
         _ => false,
     }
@@ -103,6 +107,15 @@ fn answers(divergence: &Divergence) -> Option<(Option<&str>, Option<&str>)> {
 pub(super) fn when_checks_come(divergence: &Divergence, _: &History) -> bool {
     match (&divergence.product, &divergence.manual) {
         (Some(Item::Times(product)), Some(Item::Times(manual))) => product < manual && *product > 0,
+        _ => false,
+    }
+}
+
+/// The period does not include the round trip, so that one check more may come in the same time,
+/// beside the one that depends on the phase.
+pub(super) fn shorter_period(divergence: &Divergence, _: &History) -> bool {
+    match (&divergence.product, &divergence.manual) {
+        (Some(Item::Answered(product)), Some(Item::Answered(manual))) => *product == manual + 2,
         _ => false,
     }
 }
