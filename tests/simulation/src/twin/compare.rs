@@ -67,6 +67,7 @@ pub fn compare(
         }
     }
     found.extend(both.counts());
+    found.extend(both.presence(&found));
     for divergence in &mut found {
         let peer = history.subject(&divergence.place);
         let present = product.present.get(&divergence.place.stimulus);
@@ -252,6 +253,34 @@ impl Both<'_> {
             peers.and_then(|peers| peers.get(&place.peer)).cloned()
         };
         left(self.product) == left(self.manual)
+    }
+
+    /// Peers that only one of the two has after a stimulus, or each elsewhere, where nothing else
+    /// shows how that came about.
+    fn presence(&self, found: &[Divergence]) -> Vec<Divergence> {
+        let mut differ = Vec::new();
+        for stimulus in 0..self.history.stimuli.len() {
+            for record in &self.history.records {
+                let place = main(&(record.peer.clone(), stimulus));
+                let left = |transcript: &Transcript| {
+                    let left = transcript.left.get(&stimulus);
+                    left.and_then(|left| left.get(&record.peer)).cloned()
+                };
+                let (product, manual) = (left(self.product), left(self.manual));
+                let is_shown = found.iter().any(|it| {
+                    it.place.stimulus == stimulus && self.history.subject(&it.place) == record.peer
+                });
+                if product != manual && !is_shown && self.is_comparable(&place) {
+                    differ.push(Divergence {
+                        place,
+                        product: product.map(Item::There),
+                        manual: manual.map(Item::There),
+                        was_there: false,
+                    });
+                }
+            }
+        }
+        differ
     }
 
     /// Differences in how often peers were found unreachable, and in how many checks were answered.

@@ -7,6 +7,7 @@ use tripe_lab::server::ClientId;
 
 use super::history::History;
 use super::tolerances::Tolerances;
+use super::transcript::Present;
 use crate::instant::Instant;
 use crate::plan::{
     Fault, HostId, HostSite, Partner, Plan, RecordSite, ScriptHabits, Site, Switching,
@@ -80,6 +81,23 @@ impl<'a> Held<'a> {
             time: Duration::from_nanos(lasts),
         };
         self.see(now, Seen::Fault(&fault));
+    }
+
+    /// The host falls asleep for so long. The service of the manual counts what these peers do not
+    /// answer meanwhile, which is the difference `suspended-host`.
+    pub(crate) fn sleeps(&mut self, now: u64, lasts: u64, present: &Present) {
+        if self.provider == Provider::Manual {
+            for peer in present.keys() {
+                self.dead(now, peer, lasts);
+            }
+        }
+        let time = Duration::from_nanos(lasts);
+        self.see(now, Seen::Fault(&Fault::Suspend { time }));
+    }
+
+    /// The host has slept for so long.
+    pub(crate) fn slept(&mut self, now: u64, lasted: u64) {
+        self.see(now, Seen::Slept(Duration::from_nanos(lasted)));
     }
 
     fn see(&mut self, now: u64, seen: Seen<'_>) {

@@ -15,6 +15,9 @@ pub const SECOND: u64 = 1_000_000_000;
 /// When a history begins.
 pub const BEGIN: u64 = 20 * SECOND;
 
+/// How long the host waits for a ping before it is suspended: longer than any peer waits.
+pub const LONGEST_WAIT: u64 = 61 * SECOND;
+
 /// Everything that happens.
 #[derive(Clone, Debug)]
 pub struct History {
@@ -68,6 +71,11 @@ pub enum What {
     /// after somebody has added these peers. The product can also go on and wait for a server: that
     /// is the difference `survives-its-server`, which a scenario shows.
     ServerRestarted(Vec<String>),
+    /// The host is suspended for so long: the server, the service and its children stand still, and
+    /// what partners answer meanwhile is lost. The clock of the service stands, and the timers of
+    /// the server go on. If a peer is named, this begins while a ping of the peer is under way, or
+    /// after [`LONGEST_WAIT`] if there is none until then.
+    Suspended(Option<String>, u64),
     /// The partner of a peer is dead for so long.
     Dead(String, u64),
     /// Somebody adds a peer.

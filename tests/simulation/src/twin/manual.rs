@@ -44,6 +44,9 @@ impl Provider for Manual {
         self.handle(Input::Lost, now);
     }
 
+    /// The manual does not speak of it, and nobody tells a service.
+    fn slept(&mut self, _: u64, _: u64) {}
+
     fn lines(&mut self, lines: &[String], now: u64) {
         for line in lines {
             self.handle(Input::Line(line), now);

@@ -15,7 +15,7 @@ use tripe_lab::config::Reflect;
 use tripe_lab::server::{ClientId, Control, Input, Output, Server, Watch};
 
 use super::held::Held;
-use super::history::{BEGIN, Change, Habit, History, SECOND, What};
+use super::history::{BEGIN, Change, Habit, History, LONGEST_WAIT, SECOND, What};
 use super::provider::{Act, News, Provider, Start};
 use super::recorder::Recorder;
 use super::tolerances::{Tolerance, Tolerances};
@@ -34,6 +34,10 @@ const INSTANTS: usize = 2_000_000;
 /// How long a script takes that ends at once.
 const QUICK: u64 = 3_000_000;
 
+/// How long after a ping was sent, or after the stimulus, the host is suspended: before the ping is
+/// answered, and at no instant at which something else is due.
+const FALLING_ASLEEP: u64 = 11_000_000;
+
 /// How long a reflected partner takes to answer.
 const REFLECTED: Duration = Duration::from_millis(20);
 
@@ -45,6 +49,8 @@ enum Event {
     Revive(String),
     Cancel(String),
     Greeting(String),
+    Sleep,
+    Wake(u64),
 }
 
 /// A command that was submitted and is not answered.
@@ -71,6 +77,11 @@ struct Play<'a, P, M> {
     /// When the server was started, and how many there were.
     booted: (u64, u64),
     now: u64,
+    /// With a ping of which peer the host is to be suspended, if of one, and for how long.
+    sleepy: Option<(Option<String>, u64)>,
+    asleep: bool,
+    /// How long the host has slept since it began.
+    slept: u64,
     events: BTreeMap<(u64, u64), Event>,
     number: u64,
     recorder: Recorder<'a>,
@@ -111,6 +122,9 @@ pub(crate) fn play<P: Provider>(
         server: server(history, 1),
         booted: (BEGIN, 1),
         now: BEGIN,
+        sleepy: None,
+        asleep: false,
+        slept: 0,
         events: BTreeMap::new(),
         number: 0,
         recorder: Recorder::new(tolerances),
@@ -166,17 +180,17 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
                 return Ok(());
             };
             self.now = at.max(self.now);
-            self.recorder.time(self.now);
+            self.recorder.time(self.clock());
             if let Some(event) = event {
-                self.event(event);
+                self.event(event)?;
+            }
+            if self.asleep {
+                continue;
             }
             self.serve(Input::Tick);
-            if self
-                .provider
-                .next_deadline()
-                .is_some_and(|due| due <= self.now)
-            {
-                self.provider.time(self.now);
+            let due = self.provider.next_deadline();
+            if due.is_some_and(|due| due <= self.clock()) {
+                self.provider.time(self.clock());
             }
             self.exchange()?;
         }
@@ -189,8 +203,9 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
         let server = self.server.next_deadline();
         let server =
             server.map(|due| self.booted.0 + u64::try_from(due.as_nanos()).unwrap_or(u64::MAX));
-        let others = [server, self.provider.next_deadline()];
-        let other = others.into_iter().flatten().min();
+        let provider = self.provider.next_deadline().map(|due| due + self.slept);
+        let others = [server, provider].into_iter().flatten();
+        let other = others.min().filter(|_| !self.asleep);
         let first = event.map(|(at, _)| at).into_iter().chain(other).min();
         let first = first.filter(|at| *at < self.history.until)?;
         let event = event.filter(|(at, _)| *at == first);
@@ -202,17 +217,56 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
         self.events.insert((self.now + time, self.number), event);
     }
 
-    fn event(&mut self, event: Event) {
+    /// What the clock of the service shows.
+    const fn clock(&self) -> u64 {
+        self.now - self.slept
+    }
+
+    /// The host falls asleep, with the children on it.
+    fn sleep(&mut self, lasts: u64) {
+        self.asleep = true;
+        self.held.sleeps(self.now, lasts, &self.present);
+        for ((at, number), event) in std::mem::take(&mut self.events) {
+            let is_here = !matches!(event, Event::Stimulus(_));
+            let at = if is_here { at + lasts } else { at };
+            self.events.insert((at, number), event);
+        }
+        self.after(lasts, Event::Wake(lasts));
+        for peer in self.present.clone().into_keys() {
+            let silence = Control::Silence { peer, silent: true };
+            self.serve(Input::Control(silence));
+        }
+    }
+
+    /// The host is awake. What was due meanwhile comes before what partners answer now.
+    fn wake(&mut self, lasted: u64) -> Result<(), String> {
+        self.asleep = false;
+        self.slept += lasted;
+        self.recorder.time(self.clock());
+        self.held.slept(self.now, lasted);
+        self.recorder.slept(self.which);
+        self.provider.slept(lasted / SECOND, self.clock());
+        self.serve(Input::Tick);
+        self.exchange()?;
+        self.provider.time(self.clock());
+        self.exchange()?;
+        for peer in self.present.clone().into_keys() {
+            self.silence(&peer);
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), String> {
         match event {
             Event::Stimulus(place) => self.stimulus(place),
             Event::Child(life, id, news) => {
                 if let News::Ended(_) = news
                     && self.children.remove(&(life, id)).is_none()
                 {
-                    return;
+                    return Ok(());
                 }
                 if life == self.life {
-                    self.provider.child(id, news, self.now);
+                    self.provider.child(id, news, self.clock());
                 }
             }
             Event::Revive(peer) => {
@@ -224,7 +278,14 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
                 let note = format!("NOTE GREET {challenge} INET 198.18.0.99 4070");
                 self.interference.push(Control::Broadcast(note));
             }
+            Event::Sleep => {
+                if let Some((_, lasts)) = self.sleepy.take() {
+                    self.sleep(lasts);
+                }
+            }
+            Event::Wake(lasted) => return self.wake(lasted),
         }
+        Ok(())
     }
 
     /// What came after the last stimulus is over.
@@ -252,11 +313,12 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
             What::Begin => self.begin(place, &self.history.present),
             What::ServerRestarted(peers) => self.begin(place, peers),
             What::Restarted => {
-                self.provider.leave(self.now);
+                self.provider.leave(self.clock());
                 for act in self.provider.acts() {
                     self.act(act);
                 }
-                self.serve(Input::HangUp(self.service));
+                // Otherwise the server notices only when a ping ends that the service has sent.
+                self.serve(Input::Closed(self.service));
                 self.for_service.clear();
                 self.start(place);
             }
@@ -265,6 +327,14 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
                 self.dead.insert(peer.clone());
                 self.silence(peer);
                 self.after(*lasts, Event::Revive(peer.clone()));
+            }
+            What::Suspended(peer, lasts) => {
+                self.sleepy = Some((peer.clone(), *lasts));
+                let wait = match peer {
+                    Some(_) => LONGEST_WAIT,
+                    None => FALLING_ASLEEP,
+                };
+                self.after(wait, Event::Sleep);
             }
             What::Add(peer) => self.add(peer),
             What::Kill(peer) => self.kill(peer),
@@ -300,7 +370,7 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
             }
             What::Database(Change::Broken) => {
                 let why = "peers.cdb is damaged".to_owned();
-                self.provider.database(Err(why), self.now);
+                self.provider.database(Err(why), self.clock());
             }
             What::Database(_) => {
                 let database = Arc::new(self.history.database(place));
@@ -310,7 +380,7 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
                         self.recorder.disowned(peer);
                     }
                 }
-                self.provider.database(Ok(database), self.now);
+                self.provider.database(Ok(database), self.clock());
             }
             What::RefusedPings(peer, times) => {
                 let times = times.to_string();
@@ -372,7 +442,7 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
     /// The server ends, with all it had, and is started again. What the service does then can reach
     /// nobody but its children.
     fn restart_server(&mut self) {
-        self.provider.lost(self.now);
+        self.provider.lost(self.clock());
         for act in self.provider.acts() {
             if !matches!(act, Act::Line(_)) {
                 self.act(act);
@@ -399,9 +469,9 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
         self.serve(Input::Connect(self.service, Watch::default()));
         let (service, tolerances) = (self.service, self.recorder.tolerances);
         self.held = Held::new(self.history, service, self.which, tolerances, self.now);
-        self.provider = (self.make)(self.now);
+        self.provider = (self.make)(self.clock());
         let database = Arc::new(self.history.database(place));
-        self.provider.start(database, self.now);
+        self.provider.start(database, self.clock());
     }
 
     /// Somebody adds a peer.
@@ -516,7 +586,7 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
                     self.held.heard(self.now, line);
                     self.recorder.heard(line);
                 }
-                self.provider.lines(&lines, self.now);
+                self.provider.lines(&lines, self.clock());
             }
         }
         Err(format!(
@@ -537,6 +607,12 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
                         .find(|word| self.history.record(word).is_some());
                     let peer = named.cloned().unwrap_or_default();
                     self.keys.insert(peer, format!(" by {}", words[at + 1]));
+                }
+                if let Some((Some(peer), _)) = &self.sleepy
+                    && words[0] == "PING"
+                    && words.last() == Some(peer)
+                {
+                    self.after(FALLING_ASLEEP, Event::Sleep);
                 }
                 self.held.wrote(self.now, &line);
                 self.recorder.wrote(&line);

@@ -238,6 +238,11 @@ impl Provider for Product {
         self.turns(now);
     }
 
+    /// What the server has said meanwhile comes in the same turn.
+    fn slept(&mut self, seconds: u64, now: u64) {
+        self.tell_core(core::Input::Slept { seconds }, now);
+    }
+
     fn lines(&mut self, lines: &[String], now: u64) {
         for line in lines {
             self.tell_core(core::Input::ServerLine(Cow::Borrowed(line)), now);

@@ -17,6 +17,9 @@ pub(crate) trait Provider {
     /// The connection to the server is lost.
     fn lost(&mut self, now: u64);
 
+    /// The host was suspended for so many seconds, in which the clock of the service stood.
+    fn slept(&mut self, seconds: u64, now: u64);
+
     /// The server sent these lines.
     fn lines(&mut self, lines: &[String], now: u64);
 

@@ -10,6 +10,7 @@ use super::figures::Figures;
 use super::provider::Start;
 use super::tolerances::{Tolerance, Tolerances};
 use super::transcript::{CheckEnd, Item, Place, Sequence, Transcript};
+use crate::world;
 
 /// Makes the transcript.
 pub(crate) struct Recorder<'a> {
@@ -185,7 +186,7 @@ impl<'a> Recorder<'a> {
         match self.checks.get_mut(peer) {
             Some(check) if check.last == Last::Timeout => {
                 let late = now.saturating_sub(check.ended);
-                if late > 0 {
+                if self.tolerances.is_late(late) {
                     let fault = format!("{peer} was tried again {late} ns after a timeout");
                     self.transcript.faults.push(fault);
                 }
@@ -197,7 +198,7 @@ impl<'a> Recorder<'a> {
                 let answered = previous.filter(|check| check.last == Last::Reply);
                 let pause = answered.map_or(0, |check| now.saturating_sub(check.ended));
                 let every = self.every.get(peer).copied().unwrap_or(u64::MAX);
-                if pause > every {
+                if self.tolerances.is_late(pause.saturating_sub(every)) {
                     let fault = format!("{peer} was checked {pause} ns after a reply");
                     self.transcript.faults.push(fault);
                 }
@@ -218,6 +219,16 @@ impl<'a> Recorder<'a> {
                 };
                 self.checks.insert(peer.to_owned(), check);
                 self.figures.entry(peer.to_owned()).or_default().new_check();
+            }
+        }
+    }
+
+    /// The host was suspended. The product does not count the pings that were under way, and sends
+    /// them again: that is the difference `suspended-server`.
+    pub(crate) fn slept(&mut self, which: world::Provider) {
+        if which == world::Provider::Product {
+            for peer in std::mem::take(&mut self.pings).into_values() {
+                self.figures.entry(peer).or_default().nothing();
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use tripe_lab::rng::Rng;
 
-use super::history::{BEGIN, Change, History, RecordSite, SECOND, Stimulus, What};
+use super::history::{BEGIN, Change, History, LONGEST_WAIT, RecordSite, SECOND, Stimulus, What};
 #[cfg(doc)]
 use super::tolerances::Tolerance;
 
@@ -69,15 +69,34 @@ pub fn history(seed: u64) -> History {
 }
 
 /// Puts one more thing among those that happen. It is drawn from numbers of its own, so that the
-/// others stay what they are.
+/// others stay what they are. If the host is suspended, somebody asks for figures after that.
 fn insert(history: &mut History, settle: u64, draw: &mut Rng) {
     let others = history.stimuli.len() as u64;
     let place = 1 + usize::try_from(draw.below(others)).unwrap_or_default();
+    let what = match draw.below(4) {
+        0 => What::Restarted,
+        1 => What::ServerRestarted(some(&history.records, draw)),
+        _ => {
+            let which = draw.below(history.records.len() as u64);
+            let record = &history.records[usize::try_from(which).unwrap_or_default()];
+            let peer = record.peer.clone();
+            let info = What::Command(vec!["info".to_owned(), peer.clone()]);
+            put(history, place, info, settle);
+            let pinged = (draw.below(2) == 0).then_some(peer);
+            let longest = [60, 3_600, 100_000][usize::try_from(draw.below(3)).unwrap_or_default()];
+            What::Suspended(pinged, (1 + draw.below(longest)) * SECOND)
+        }
+    };
+    put(history, place, what, settle);
+}
+
+/// Puts something before what happens at this place, and leaves it the time that it needs.
+fn put(history: &mut History, place: usize, what: What, settle: u64) {
     let later = history.stimuli.get(place);
     let at = later.map_or(history.until, |stimulus| stimulus.at);
-    let (what, lasts) = match draw.below(2) {
-        0 => (What::Restarted, 0),
-        _ => (What::ServerRestarted(some(&history.records, draw)), 0),
+    let lasts = match &what {
+        What::Suspended(_, lasts) => *lasts + LONGEST_WAIT,
+        _ => 0,
     };
     let delay = lasts + settle + APART;
     for stimulus in &mut history.stimuli[place..] {

@@ -18,6 +18,8 @@ const HISTORIES: u64 = 25;
 struct Spoilt {
     product: product::Product,
     spoil: fn(Act) -> Option<Act>,
+    /// Whether it is told that its host was suspended.
+    is_told: bool,
 }
 
 impl Provider for Spoilt {
@@ -31,6 +33,12 @@ impl Provider for Spoilt {
 
     fn lost(&mut self, now: u64) {
         self.product.lost(now);
+    }
+
+    fn slept(&mut self, seconds: u64, now: u64) {
+        if self.is_told {
+            self.product.slept(seconds, now);
+        }
     }
 
     fn lines(&mut self, lines: &[String], now: u64) {
@@ -61,12 +69,20 @@ impl Provider for Spoilt {
 
 /// In which of the first histories something unnamed comes of what is spoilt.
 fn found(spoil: fn(Act) -> Option<Act>) -> Option<u64> {
+    found_if(true, spoil)
+}
+
+fn found_if(is_told: bool, spoil: fn(Act) -> Option<Act>) -> Option<u64> {
     (0..HISTORIES).find(|seed| {
         let history = sites::history(*seed);
         let tolerances = Tolerances::default();
         let spoilt = |now| {
             let product = product::Product::new(history.startup, now);
-            Spoilt { product, spoil }
+            Spoilt {
+                product,
+                spoil,
+                is_told,
+            }
         };
         let spoilt = play::play(&history, spoilt, world::Provider::Product, &tolerances).unwrap();
         let manual = |_| manual::Manual::new(history.startup);
@@ -99,6 +115,16 @@ fn without(act: Act, part: &str) -> Option<Act> {
 #[test]
 fn nothing_is_found_where_nothing_is_spoilt() {
     assert_eq!(found(Some), None);
+}
+
+#[test]
+fn a_suspension_that_it_does_not_know_of_is_found() {
+    assert!(found_if(false, Some).is_some());
+}
+
+#[test]
+fn a_service_that_does_not_look_for_peers_is_found() {
+    assert!(found(|act| without(act, "LIST")).is_some());
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub enum Tolerance {
     OneCheck,
     /// How often something happens to a peer that goes in between.
     CountsOfThoseWhoGo,
+    /// A short delay.
+    Delay,
     /// An interval that has changed.
     ChangedInterval,
     /// What the service asks the server.
@@ -108,7 +110,8 @@ pub const ALL: &[Entry] = &[
          and `disconnect`; the order of items of different sequences is not compared.",
         "The manual gives no order among peers, nor between a script and a ping."),
     entry(Tolerance::NotAtRest, "not-at-rest", Kind::Built,
-        "An event comes only when both have come to rest after the one before it.",
+        "An event comes only when both have come to rest after the one before it; only a suspension of the host may begin \
+         while a ping is under way.",
         "What is under way depends on the phase, so each of the two would meet the event in another state; the rest of \
          the simulation has events at all times."),
     entry(Tolerance::OtherListeners, "other-listeners", Kind::Built,
@@ -142,6 +145,9 @@ pub const ALL: &[Entry] = &[
         "How many checks were answered, and how often a peer was unreachable, is not compared if only one of the two \
          servers has the peer at the next event.",
         "A peer that has gone is not checked any more."),
+    entry(Tolerance::Delay, "delay", Kind::Asked,
+        "A ping may be sent up to 2 milliseconds later than the manual says.",
+        "The service hands the server the pings of 2 milliseconds together."),
     entry(Tolerance::ChangedInterval, "changed-interval", Kind::Asked,
         "After a change of `every` or `watch`, a check may come by the longer of the old interval and the new one.",
         "The manual does not say when a new interval counts for a peer that waits."),
@@ -217,6 +223,11 @@ impl Tolerances {
         self.off != Some(tolerance)
     }
 
+    /// Whether something is sent too late, which is so many nanoseconds late.
+    pub(crate) fn is_late(&self, by: u64) -> bool {
+        by > 0 && !(by <= LONGEST_DELAY && self.leave_out(Tolerance::Delay))
+    }
+
     /// Whether one number of answered checks is another.
     pub(crate) fn differ(&self, left: u32, right: u32) -> bool {
         let by = left.abs_diff(right);
@@ -240,6 +251,9 @@ impl Tolerances {
         met.iter().map(|tolerance| tolerance.entry().name).collect()
     }
 }
+
+/// [`Tolerance::Delay`]: how much later than its time a ping may be sent.
+const LONGEST_DELAY: u64 = 2_000_000;
 
 /// [`Tolerance::Repetition`]: the longest block of items whose repetition counts as one.
 pub(crate) const LONGEST_BLOCK: usize = 6;

@@ -94,6 +94,8 @@ pub enum Item {
         /// What was told of it.
         told: Vec<String>,
     },
+    /// A peer is at the server in the end, at this address.
+    There(String),
     /// How often a peer was unreachable, where the two differ in that.
     Times(u32),
     /// How many checks were answered at once, where the two differ in that.
@@ -149,6 +151,7 @@ impl fmt::Display for Item {
                 ended,
                 told,
             } => write!(f, "check of {attempts} ends with {ended:?}, told {told:?}"),
+            Item::There(address) => write!(f, "is there at {address}"),
             Item::Times(times) => write!(f, "unreachable {times} times"),
             Item::Answered(times) => write!(f, "{times} checks are answered"),
         }

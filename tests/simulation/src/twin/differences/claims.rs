@@ -5,7 +5,7 @@ use connect_ipc::scripts::ScriptKind;
 
 use super::super::compare::Divergence;
 use super::super::history::{CHALLENGE, Change, History, What};
-use super::super::transcript::{Item, Sequence};
+use super::super::transcript::{CheckEnd, Item, Sequence};
 
 /// What happened before a divergence.
 fn stimulus<'a>(divergence: &Divergence, history: &'a History) -> &'a What {
@@ -111,11 +111,20 @@ pub(super) fn when_checks_come(divergence: &Divergence, _: &History) -> bool {
     }
 }
 
-/// The period does not include the round trip, so that one check more may come in the same time,
-/// beside the one that depends on the phase.
+/// A ping that was under way while the host was suspended is sent again, and not counted.
+pub(super) fn suspended(divergence: &Divergence, history: &History) -> bool {
+    let is_lost = matches!(only_manual(divergence),
+        Some(Item::Check { attempts: 2, ended: CheckEnd::Reply, told }) if told.len() == 2);
+    matches!(stimulus(divergence, history), What::Suspended(..)) && is_lost
+}
+
+/// The period does not include the round trip, so that more checks may come in the same time: one,
+/// and one more for each 250, beside the one that depends on the phase.
 pub(super) fn shorter_period(divergence: &Divergence, _: &History) -> bool {
     match (&divergence.product, &divergence.manual) {
-        (Some(Item::Answered(product)), Some(Item::Answered(manual))) => *product == manual + 2,
+        (Some(Item::Answered(product)), Some(Item::Answered(manual))) => {
+            (2..=2 + manual / 250).contains(&product.saturating_sub(*manual))
+        }
         _ => false,
     }
 }
@@ -168,7 +177,22 @@ pub(super) fn ifdown_without_ifup(divergence: &Divergence, history: &History) ->
         ]),
         None => false,
     };
-    undoes && matches!(stimulus(divergence, history), What::AddAndKill(_))
+    undoes
+        && (matches!(stimulus(divergence, history), What::AddAndKill(_))
+            || was_added_without_record(divergence, history))
+}
+
+/// Whether the peer was added while its record was struck, so that nothing was run for it then.
+fn was_added_without_record(divergence: &Divergence, history: &History) -> bool {
+    let peer = &divergence.place.peer;
+    let before = history.stimuli.iter().take(divergence.place.stimulus);
+    before.enumerate().any(|(place, stimulus)| {
+        let adds = match &stimulus.what {
+            What::Add(added) | What::KillAndAdd(added) => added == peer,
+            _ => false,
+        };
+        adds && history.database(place).peer(peer).is_none()
+    })
 }
 
 /// A `connect` that is under way is ended with its peer, or before the next one.

@@ -89,6 +89,7 @@ const ALL: &[Difference] = &[
         "foundation::a_restarted_server_is_found_claimed_and_served_again"),
     scenario!("A suspended server", "suspended-server",
         "faults::core_waits_for_a_server_that_is_suspended_for_a_while"),
+    twin!("A suspended server", "suspended-host", claims::suspended),
     scenario!("Pings", "kind-of-ping",
         "pinging::encrypted_pings_are_sent_where_the_record_says_so"),
     scenario!("Pings", "default-of-every",
