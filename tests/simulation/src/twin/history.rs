@@ -68,8 +68,8 @@ pub enum What {
     /// read.
     Restarted,
     /// The server ends, and the service with it, as the original does; then both are started again,
-    /// after somebody has added these peers. The product can also go on and wait for a server: that
-    /// is the difference `survives-its-server`, which a scenario shows.
+    /// after somebody has added these peers. The product can also go on and wait for a server
+    /// (`Tolerance::LostServer`).
     ServerRestarted(Vec<String>),
     /// The host is suspended for so long: the server, the service and its children stand still, and
     /// what partners answer meanwhile is lost. The clock of the service stands, and the timers of

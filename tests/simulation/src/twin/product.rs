@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The product in a twin: core, pinger and script helper, whose messages arrive at once. All three
-//! end together. One that is started again has no state file and no journal of scripts: what these
-//! are for is the difference `what-a-restart-remembers`, which a scenario shows.
+//! end together. One that is started again has no state file and no journal of scripts
+//! (`Tolerance::KeptState`).
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

@@ -340,6 +340,7 @@ impl<'a> Recorder<'a> {
 
     /// The service starts a script.
     pub(crate) fn script(&mut self, start: &Start) {
+        // The number of the run is the difference `number-of-the-run`.
         let variables = start.environment.iter();
         let mut environment: Vec<(String, String)> = variables
             .filter(|(name, _)| name != "TRIPE_CONNECT_RUN")

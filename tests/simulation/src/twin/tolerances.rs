@@ -21,6 +21,10 @@ pub enum Tolerance {
     OtherListeners,
     /// A database that cannot be read.
     UnreadableDatabase,
+    /// What the product keeps for its next start.
+    KeptState,
+    /// A service that goes on without its server.
+    LostServer,
     /// What concerns a peer that only one of the two has.
     OtherPeers,
     /// The answer of `adopted` about other peers.
@@ -120,6 +124,12 @@ pub const ALL: &[Entry] = &[
     entry(Tolerance::UnreadableDatabase, "unreadable-database", Kind::Built,
         "The service of the manual is not told that the database cannot be read.",
         "The manual does not say what follows from it."),
+    entry(Tolerance::KeptState, "kept-state", Kind::Built,
+        "A service that is started again has neither a state file nor a journal of scripts.",
+        "The manual has neither; other tests show what a restart remembers."),
+    entry(Tolerance::LostServer, "lost-server", Kind::Built,
+        "When the server ends, the service ends with it and is started again, with a database that can be read.",
+        "The original does this; other tests show how the service survives its server."),
     entry(Tolerance::OtherPeers, "other-peers", Kind::Asked,
         "If only one of the two servers has a peer, or each has it at another address or with another key, what \
          happens to the peer is not compared until both have it or neither does.",

@@ -13,8 +13,8 @@ const TOLERANCES: &str = "
 
 A test plays the same events to this service and to a slow one that was written from the manual alone, and compares \
 what both do. The differences above are those that it lets pass, or that other tests show. Here is what it does not \
-compare, and why. Events are what others do: they add and remove peers, submit commands, change the database, or do \
-not answer.
+compare, and why. Events are what others do: they add and remove peers, submit commands, change the database, do not \
+answer, end the service or its server, or suspend the host.
 ";
 
 /// The longest line of the page.
