@@ -247,13 +247,13 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
         self.recorder.slept(self.which);
         self.provider.slept(lasted / SECOND, self.clock());
         self.serve(Input::Tick);
+        for peer in self.present.clone().into_keys() {
+            let silent = self.dead.contains(&peer);
+            self.serve(Input::Control(Control::Silence { peer, silent }));
+        }
         self.exchange()?;
         self.provider.time(self.clock());
-        self.exchange()?;
-        for peer in self.present.clone().into_keys() {
-            self.silence(&peer);
-        }
-        Ok(())
+        self.exchange()
     }
 
     fn event(&mut self, event: Event) -> Result<(), String> {

@@ -255,7 +255,13 @@ impl<'a> Recorder<'a> {
             ["BGINFO", tag, "ping-timeout"] => self.result(tag, Last::Timeout, None),
             ["BGINFO", tag, "ping-peer-died"] => self.result(tag, Last::Died, None),
             ["BGFAIL", tag, ..] => self.result(tag, Last::Refused, None),
-            ["NOTE", "KILL", peer] => self.disowned(peer),
+            ["NOTE", "KILL", peer] => {
+                let is_asked = self.pings.values().any(|of| of == peer);
+                if is_asked && self.tolerances.leave_out(Tolerance::LateAnswers) {
+                    self.pings.retain(|_, of| of != peer);
+                }
+                self.disowned(peer);
+            }
             _ => {}
         }
     }
@@ -300,6 +306,9 @@ impl<'a> Recorder<'a> {
 
     fn told_by_service(&mut self, line: &str, words: &[&str]) {
         let item = Item::Told(line.to_owned());
+        if let ["ping-timeout" | "ping-ok" | "ping-failed", peer, ..] = words {
+            self.begins_to_tell(peer);
+        }
         match words {
             ["ping-timeout", peer, "attempt", attempt, "of", of] => {
                 self.figures
@@ -335,6 +344,21 @@ impl<'a> Recorder<'a> {
                 ..,
             ] => self.put(peer, Sequence::Main, item),
             _ => self.put("", Sequence::Main, item),
+        }
+    }
+
+    /// Something is told of a check of this peer. If it is the first, the check belongs after the
+    /// present stimulus, since what came before had no effect on it.
+    fn begins_to_tell(&mut self, peer: &str) {
+        let (place, tolerances) = (self.place(peer, Sequence::Main), self.tolerances);
+        let check = self.checks.get_mut(peer);
+        let check = check.filter(|it| it.told.is_empty() && it.place != place);
+        if let Some(check) = check
+            && tolerances.leave_out(Tolerance::BeginOfChecks)
+        {
+            let items = self.transcript.sequences.entry(place.clone()).or_default();
+            items.push(Item::Times(0));
+            (check.place, check.index) = (place, items.len() - 1);
         }
     }
 

@@ -55,6 +55,10 @@ pub enum Tolerance {
     Interfaces,
     /// A check that ended with its peer.
     CutChecks,
+    /// The answer to a ping of a peer that has gone.
+    LateAnswers,
+    /// After which stimulus a check began.
+    BeginOfChecks,
     /// The figures themselves.
     Figures,
     /// Refusals that nobody met.
@@ -180,6 +184,12 @@ pub const ALL: &[Entry] = &[
     entry(Tolerance::CutChecks, "cut-checks", Kind::Asked,
         "A check whose only ping was refused, or ended with its peer, is not compared unless something is told of it.",
         "Whether a ping is under way when a peer goes depends on the phase."),
+    entry(Tolerance::LateAnswers, "late-answers", Kind::Asked,
+        "The answer to a ping of a peer that has gone since counts for nobody.",
+        "The service did not know it yet when it asked."),
+    entry(Tolerance::BeginOfChecks, "begin-of-checks", Kind::Asked,
+        "A check of which something is told belongs to the event before that, not to the one before its first ping.",
+        "Whether the event comes while the first ping is under way depends on the phase."),
     entry(Tolerance::Figures, "figures", Kind::Asked,
         "The figures of `info` are compared with the pings that were sent and answered, for each of the two alone, and \
          not with each other.",
