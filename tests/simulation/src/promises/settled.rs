@@ -261,10 +261,10 @@ fn broken(promise: Promise, text: String) -> Verdict {
 mod tests {
     use std::sync::Arc;
 
-    use connect_core::machine::{Input, Loaded};
+    use connect_core::machine::{ConnectionId, Input, Loaded, WriteNews};
     use connect_ifscripts::ledger::{Entry, Ledger};
     use connect_ipc::clock::Monotonic;
-    use connect_ipc::scripts::ScriptKind;
+    use connect_ipc::scripts::{FromScripts, ScriptKind};
 
     use super::super::testing::{self, Sight, database, joined, view};
     use super::*;
@@ -356,12 +356,22 @@ mod tests {
 
     #[test]
     fn a_fault_that_is_not_over_breaks_it() {
-        let mut core = joined(RECORDS, &[]);
-        let fault = "its hash table is damaged".to_owned();
-        let faulty = Input::Database(Loaded::Faulty { fault });
-        let now = Monotonic(2_000_000_000_000);
-        core.handle(faulty, now, &mut Vec::new());
-        assert_eq!(look(Some(&core), RECORDS), Some(Promise::AllWell));
+        let fault = || "its hash table is damaged".to_owned();
+        let (pinger, scripts) = (ConnectionId(1), ConnectionId(2));
+        let faults = [
+            Input::Database(Loaded::Faulty { fault: fault() }),
+            Input::Written(WriteNews::StateFault { fault: fault() }),
+            Input::Scripts(scripts, FromScripts::JournalFault(Some(fault()))),
+            Input::Gone(pinger),
+            Input::Gone(scripts),
+            Input::ServerLost { reason: fault() },
+        ];
+        for input in faults {
+            let mut core = joined(RECORDS, &[]);
+            let (now, text) = (Monotonic(2_000_000_000_000), format!("{input:?}"));
+            core.handle(input, now, &mut Vec::new());
+            assert_eq!(look(Some(&core), RECORDS), Some(Promise::AllWell), "{text}");
+        }
     }
 
     #[test]
