@@ -24,7 +24,7 @@ use crate::promise::Promise;
 use crate::seen::Seen;
 
 /// What there is to do about one peer.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Open {
     /// How many commands, knocks and the like want it added.
     add: u32,
@@ -42,6 +42,8 @@ struct Open {
     kick: u32,
     /// Whether its host name was looked up, so that it may be removed, and added elsewhere.
     moves: bool,
+    /// The commands `active` that want it added, and are not answered.
+    jobs: BTreeSet<String>,
 }
 
 /// What a command about a peer is for.
@@ -192,8 +194,13 @@ impl Rule for Causes {
                 self.heard(now, note);
                 Ok(())
             }
-            Some(Fact::Job(_, words)) => {
+            Some(Fact::Job(id, words)) => {
                 self.command(words);
+                if let [name, .., peer] = &words[..]
+                    && name.eq_ignore_ascii_case("active")
+                {
+                    self.open(peer).jobs.insert(id.clone());
+                }
                 Ok(())
             }
             Some(Fact::Connected | Fact::Lost) => {
@@ -370,6 +377,8 @@ impl Causes {
         let peer = command.word(0);
         let broken = |text: String| Err((Promise::Causes, text));
         match command.verb.as_str() {
+            "SVCOK" => self.answered(peer, false),
+            "SVCFAIL" => self.answered(peer, true),
             "ADD" => {
                 self.must_be_unknown(now, peer)?;
                 let is_wanted = self.takes(peer, |open| &mut open.add);
@@ -440,6 +449,17 @@ impl Causes {
         let moves = std::mem::take(&mut open.moves);
         open.add += u32::from(moves);
         moves
+    }
+
+    /// A command of a client is answered. One that fails, perhaps before it does anything, is the
+    /// cause of nothing more.
+    fn answered(&mut self, job: &str, fails: bool) {
+        for open in self.open.values_mut() {
+            if open.jobs.remove(job) && fails {
+                open.add = open.add.saturating_sub(1);
+                open.kill = open.kill.saturating_sub(1);
+            }
+        }
     }
 
     /// Whether a peer may be added that may have moved, or that is to come back.
@@ -606,6 +626,22 @@ mod tests {
             sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
             sight.lines(&["> LIST", "< INFO q", "< OK"]);
             assert_eq!(sight.lines(&[ADD]), expected, "{before:?}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_failed_at_once_is_the_cause_of_nothing_later() {
+        for (answer, expected) in [
+            ("> SVCFAIL J1 unknown-peer p", Some(Promise::Causes)),
+            ("> SVCFAIL J2 unknown-peer q", None),
+        ] {
+            let mut sight = Sight::new::<Causes>(&[]);
+            let asked = [
+                "< SVCJOB J1 connect active p",
+                "< SVCJOB J2 connect active q",
+            ];
+            assert_eq!(sight.lines(&[&asked[..], &[answer]].concat()), None);
+            assert_eq!(sight.lines(&[ADD]), expected, "{answer}");
         }
     }
 

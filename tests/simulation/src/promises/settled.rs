@@ -185,6 +185,8 @@ impl Settled {
             pings_queued: left.pings_queued.min(watched),
             for_pinger: left.for_pinger.min(watched),
             runs: left.runs.min(view.ledger.runs().count()),
+            // A helper was lost before it told that it has the order; the next one has it, too.
+            orders_untaken: left.orders_untaken.min(view.ledger.runs().count()),
             ..Backlog::default()
         };
         if left != may_go_on {
