@@ -166,8 +166,10 @@ impl Machine {
             }
             let known = self.scripts.runs.get(run.run);
             if known.is_none() && self.scripts.settling.is_settled(run.run) {
-                // That message was lost with the connection.
+                // That message was lost with the connection. Or the journal has lost its end, with
+                // what this core knows of the run: a script must not be run once more for nobody.
                 self.scripts.settling.settle(run.run, self.now);
+                stop.push(run.run);
                 continue;
             }
             if known.is_some_and(|state| state.stopping) {

@@ -724,6 +724,38 @@ fn the_end_of_a_run_is_settled_and_told_once() {
     assert_eq!(counters(&mut rig).failed, 1);
 }
 
+/// The journal has lost the end of a run, which core knows: it is not run once more, when nobody
+/// would know of it, and what follows would wait for it.
+#[test]
+fn a_run_that_is_over_is_not_run_again_after_the_journal_was_damaged() {
+    let mut rig = Rig::joined(&records(BOTH), &[]);
+    rig.hear(ADD);
+    rig.answer_all();
+    let over: Vec<Run> = rig.ordered();
+    assert!(!over.is_empty());
+    rig.scripts_end(over.iter().map(|run| run.run));
+    rig.wait(Duration::from_millis(20));
+    rig.to_scripts.clear();
+    rig.scripts_come_with(over.iter().map(waiting).collect());
+    let told = &rig.to_scripts;
+    let at = |wanted: &ToScripts| told.iter().position(|it| it == wanted);
+    let begins = at(&ToScripts::Ready {});
+    for run in &over {
+        let ends = at(&ToScripts::Stop(run.run));
+        assert!(ends.is_some() && ends < begins, "{run:?}: {told:?}");
+    }
+}
+
+fn waiting(run: &Run) -> UnderWay {
+    UnderWay {
+        run: run.run,
+        peer: run.peer.clone(),
+        kind: run.kind,
+        child: None,
+        limit: None,
+    }
+}
+
 #[test]
 fn the_end_of_a_run_is_settled_with_the_next_order() {
     let mut rig = Rig::joined(&records(PAIRS), &[]);
