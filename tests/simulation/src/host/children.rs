@@ -135,6 +135,8 @@ impl Host {
         let row = shared.summary.coverage.of(habit.name());
         row.planned += 1;
         row.done += 1;
+        // The others have an effect at their end. A script that hangs may have none.
+        row.effective += u64::from(habit == Habit::Hangs);
         if let Habit::NotStarted(why) = habit {
             row.effective += 1;
             shared.see(self.id, Seen::NotStarted(run));
@@ -277,7 +279,9 @@ impl Host {
         let leaves = matches!(child.habit, Habit::LeavesGrandchild(_)) && child.open;
         let is_own = child.watcher == Some(child.starter);
         let core = child.core;
-        shared.summary.coverage.of(child.habit.name()).effective += 1;
+        if child.habit != Habit::Hangs {
+            shared.summary.coverage.of(child.habit.name()).effective += 1;
+        }
         self.truth.children.remove(&run);
         shared.sum(self.id, 2 << 40 | run.0 & 0xff_ffff, b"end");
         shared.see(self.id, Seen::ChildEnded(run, end));
