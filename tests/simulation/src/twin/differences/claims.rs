@@ -103,10 +103,17 @@ fn answers(divergence: &Divergence) -> Option<(Option<&str>, Option<&str>)> {
 }
 
 /// The pause after a failed check grows, so that fewer of them fail in the same time; and a peer
-/// with which keys were agreed on is checked at once, so that more are answered.
-pub(super) fn when_checks_come(divergence: &Divergence, _: &History) -> bool {
+/// with which keys were agreed on is checked at once, so that more are answered. One that is
+/// sabotaged is checked at once, too, so the service of the manual may lose two intervals, beside
+/// the one that depends on the phase.
+pub(super) fn when_checks_come(divergence: &Divergence, history: &History) -> bool {
     match (&divergence.product, &divergence.manual) {
         (Some(Item::Times(product)), Some(Item::Times(manual))) => product < manual && *product > 0,
+        (Some(Item::Answered(product)), Some(Item::Answered(manual))) => {
+            is_command(divergence, history, "sabotage")
+                && has(divergence, history, "connect")
+                && (2..=3).contains(&product.saturating_sub(*manual))
+        }
         _ => false,
     }
 }
@@ -179,20 +186,41 @@ pub(super) fn ifdown_without_ifup(divergence: &Divergence, history: &History) ->
     };
     undoes
         && (matches!(stimulus(divergence, history), What::AddAndKill(_))
-            || was_added_without_record(divergence, history))
+            || was_added_without_script(divergence, history))
 }
 
-/// Whether the peer was added while its record was struck, so that nothing was run for it then.
-fn was_added_without_record(divergence: &Divergence, history: &History) -> bool {
+/// Whether the peer was added while its record was struck or named neither of the two scripts, so
+/// that nothing was run for it then, and the record names the one now that sets up.
+fn was_added_without_script(divergence: &Divergence, history: &History) -> bool {
     let peer = &divergence.place.peer;
-    let before = history.stimuli.iter().take(divergence.place.stimulus);
-    before.enumerate().any(|(place, stimulus)| {
-        let adds = match &stimulus.what {
-            What::Add(added) | What::KillAndAdd(added) => added == peer,
-            _ => false,
-        };
-        adds && history.database(place).peer(peer).is_none()
-    })
+    let [maker, undoer] = match divergence.place.sequence {
+        Sequence::Connection => ["connect", "disconnect"],
+        _ => ["ifup", "ifdown"],
+    };
+    let names = |place, key| {
+        let database = history.database(place);
+        database.peer(peer).is_some_and(|it| it.get(key).is_some())
+    };
+    let mut before = 0..divergence.place.stimulus;
+    names(divergence.place.stimulus, maker)
+        && before.any(|place| {
+            may_be_added(peer, place, history) && !names(place, maker) && !names(place, undoer)
+        })
+}
+
+/// Whether this stimulus may have a peer added while the service is there.
+fn may_be_added(peer: &str, place: usize, history: &History) -> bool {
+    let words = history.command(place);
+    let user = |(user, of): &(String, String)| of == peer && words.last() == Some(user);
+    match &history.stimuli[place].what {
+        What::Add(added) | What::KillAndAdd(added) | What::Knock(added) => added == peer,
+        What::Command(_) | What::Cancelled(..) => words == ["active", peer],
+        What::Passive(..) => history.users.iter().any(user),
+        What::Begin | What::Restarted | What::ServerRestarted(_) => {
+            history.startup && history.auto.iter().any(|added| added == peer)
+        }
+        _ => false,
+    }
 }
 
 /// A `connect` that is under way is ended with its peer, or before the next one.
