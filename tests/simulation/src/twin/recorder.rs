@@ -135,6 +135,10 @@ impl<'a> Recorder<'a> {
             ["GREET", .., peer, _] => {
                 self.put(peer, Sequence::Connection, Item::Command(words.join(" ")));
             }
+            // Whether a ping is under way when its peer is disowned depends on the phase.
+            ["BGCANCEL", tag]
+                if self.pings.contains_key(*tag)
+                    && self.tolerances.leave_out(Tolerance::CutChecks) => {}
             // What comes of these is recorded.
             ["NOTIFY" | "WARN" | "SVCINFO" | "SVCOK" | "SVCFAIL", ..] => {}
             [word, ..]

@@ -182,7 +182,8 @@ pub const ALL: &[Entry] = &[
         "The name of its own interface in the arguments of a script is not compared.",
         "The server numbers interfaces by how many peers it has added before."),
     entry(Tolerance::CutChecks, "cut-checks", Kind::Asked,
-        "A check whose only ping was refused, or ended with its peer, is not compared unless something is told of it.",
+        "A check whose only ping was refused, or ended with its peer, is not compared unless something is told of it; \
+         nor is the `BGCANCEL` for the ping of a peer that is disowned.",
         "Whether a ping is under way when a peer goes depends on the phase."),
     entry(Tolerance::LateAnswers, "late-answers", Kind::Asked,
         "The answer to a ping of a peer that has gone since counts for nobody.",
