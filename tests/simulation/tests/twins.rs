@@ -16,7 +16,7 @@ use simulation::twin::{Twin, judge, judge_with, shrink};
 const FIXED: std::ops::Range<u64> = 0..40;
 
 /// More of them, for what the others do not show.
-const RARE: [u64; 5] = [48, 342, 912, 1613, 1792];
+const RARE: [u64; 9] = [48, 342, 912, 1613, 1700, 1792, 2690, 2882, 6512];
 
 fn fixed() -> impl Iterator<Item = u64> {
     RARE.into_iter().chain(FIXED)

@@ -12,8 +12,17 @@ use super::transcript::Place;
 /// A second.
 pub const SECOND: u64 = 1_000_000_000;
 
-/// When a history begins.
-pub const BEGIN: u64 = 20 * SECOND;
+/// A millisecond.
+const MILLISECOND: u64 = 1_000_000;
+
+/// By how much more than whole seconds events are apart, so that none comes at the very instant at
+/// which a check that counts from an earlier event begins or ends. Replies take whole milliseconds,
+/// and this does not.
+pub(super) const APART: u64 = 137_000_300;
+
+/// When a history begins: so long before a whole second that the first event, which is at least
+/// [`APART`] later, can come right after one.
+pub const BEGIN: u64 = 20 * SECOND - 137 * MILLISECOND;
 
 /// How long the host waits for a ping before it is suspended: longer than any peer waits.
 pub const LONGEST_WAIT: u64 = 61 * SECOND;
@@ -191,10 +200,10 @@ impl History {
         self.records.iter().find(|record| record.peer == peer)
     }
 
-    /// What a script does that is started after that stimulus. It follows from when that was, so
-    /// that other stimuli can be left out.
+    /// What a script does that is started after that stimulus. It follows from the millisecond of
+    /// the stimulus, so that others can be left out.
     pub(crate) fn habit(&self, peer: &str, kind: ScriptKind, stimulus: usize) -> Habit {
-        let at = self.stimuli[stimulus].at;
+        let at = self.stimuli[stimulus].at / MILLISECOND * MILLISECOND;
         let key = format!("{peer} {} {at}", kind.name());
         let mut draw = Rng::new(checksum(self.seed, key.as_bytes()));
         let says = |stream, line: &str| Habit::Says(stream, line.to_owned());

@@ -259,13 +259,7 @@ impl<'a> Recorder<'a> {
             ["BGINFO", tag, "ping-timeout"] => self.result(tag, Last::Timeout, None),
             ["BGINFO", tag, "ping-peer-died"] => self.result(tag, Last::Died, None),
             ["BGFAIL", tag, ..] => self.result(tag, Last::Refused, None),
-            ["NOTE", "KILL", peer] => {
-                let is_asked = self.pings.values().any(|of| of == peer);
-                if is_asked && self.tolerances.leave_out(Tolerance::LateAnswers) {
-                    self.pings.retain(|_, of| of != peer);
-                }
-                self.disowned(peer);
-            }
+            ["NOTE", "KILL", peer] => self.disowned(peer),
             _ => {}
         }
     }

@@ -3,7 +3,9 @@
 
 use tripe_lab::rng::Rng;
 
-use super::history::{BEGIN, Change, History, LONGEST_WAIT, RecordSite, SECOND, Stimulus, What};
+use super::history::{
+    APART, BEGIN, Change, History, LONGEST_WAIT, RecordSite, SECOND, Stimulus, What,
+};
 #[cfg(doc)]
 use super::tolerances::Tolerance;
 
@@ -17,10 +19,6 @@ const NAMES: [&str; 7] = [
     "-option",
     "unwatched",
 ];
-
-/// By how much more than whole seconds stimuli are apart, so that none comes at the very instant at
-/// which a check begins that counts from an earlier one.
-const APART: u64 = 137_000_000;
 
 /// The history of a seed.
 #[must_use]
@@ -51,7 +49,7 @@ pub fn history(seed: u64) -> History {
         until: 0,
     };
     let settle = settle(&history.records);
-    let mut at = BEGIN + settle;
+    let mut at = BEGIN + settle + APART;
     for _ in 0..15 + draw.below(16) {
         let what = what(&history, settle, &mut draw);
         let lasts = match &what {

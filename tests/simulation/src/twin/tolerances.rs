@@ -55,8 +55,6 @@ pub enum Tolerance {
     Interfaces,
     /// A check that ended with its peer.
     CutChecks,
-    /// The answer to a ping of a peer that has gone.
-    LateAnswers,
     /// After which stimulus a check began.
     BeginOfChecks,
     /// The figures themselves.
@@ -185,9 +183,6 @@ pub const ALL: &[Entry] = &[
         "A check whose only ping was refused, or ended with its peer, is not compared unless something is told of it; \
          nor is the `BGCANCEL` for the ping of a peer that is disowned.",
         "Whether a ping is under way when a peer goes depends on the phase."),
-    entry(Tolerance::LateAnswers, "late-answers", Kind::Asked,
-        "The answer to a ping of a peer that has gone since counts for nobody.",
-        "The service did not know it yet when it asked."),
     entry(Tolerance::BeginOfChecks, "begin-of-checks", Kind::Asked,
         "A check of which something is told belongs to the event before that, not to the one before its first ping.",
         "Whether the event comes while the first ping is under way depends on the phase."),
