@@ -116,13 +116,7 @@ fn socket(words: &[String]) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-    use std::time::{Duration, UNIX_EPOCH};
-
-    use tripe_lab::LabConfig;
-    use tripe_lab::server::{ClientId, Input, Watch};
-
-    use super::super::testing::{Sight, view};
+    use super::super::testing::{Sight, server, view};
     use super::*;
     use crate::world::Truth;
 
@@ -163,18 +157,7 @@ mod tests {
 
     /// What is broken at the end if the server has `p` at 198.18.0.1, and its partner is here.
     fn in_the_end(partner: u8, is_dead: bool) -> Option<Promise> {
-        let udp = vec![SocketAddr::from(([10, 0, 0, 1], 4070))];
-        let config = LabConfig {
-            udp: udp.clone(),
-            allow_remote: true,
-            ..LabConfig::new("sock")
-        };
-        let mut server = Server::new(config, udp, 1, UNIX_EPOCH);
-        let client = ClientId(9);
-        let add = Input::Line(client, Cow::Borrowed(b"ADD p INET 198.18.0.1 4070"));
-        for input in [Input::Connect(client, Watch::default()), add] {
-            server.handle(input, Duration::ZERO, &mut Vec::new());
-        }
+        let server = server(&["p"]);
         assert_eq!(server.peers().len(), 1);
         let mut truth = Truth::default();
         let place = SocketAddr::from(([198, 18, 0, partner], 4070));
