@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use peerdb::source::Compilation;
 
 use super::finding::Section;
+use crate::commands::db::input;
 
 /// How many files are looked at: more are no sources that somebody writes.
 const MOST: usize = 10_000;
@@ -30,6 +31,10 @@ pub(super) fn check(
         return;
     }
     let compilation = compile(sources);
+    if !input::describes_peers(&compilation) {
+        // Those of this database are somewhere else; a package has put a sample here.
+        return;
+    }
     let (path, sources) = (path.display(), sources.display());
     if compilation.has_errors() {
         section.warning(
@@ -113,6 +118,7 @@ mod tests {
         let same = "# The same.\n[p]\npeer = INET 192.0.2.1 1\n";
         assert_eq!(told(same, 1), [""; 0]);
         assert_eq!(told("[p\n", 1), [", and have errors"]);
+        assert_eq!(told("# A sample.\n", 1), [""; 0]);
     }
 
     #[test]
