@@ -6,10 +6,11 @@ use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
+use peerdb::Severity;
 use peerdb::source::Compilation;
 
 use super::finding::Section;
-use crate::commands::db::input;
+use crate::commands::db::{findings, input};
 
 /// How many files are looked at: more are no sources that somebody writes.
 const MOST: usize = 10_000;
@@ -36,7 +37,7 @@ pub(super) fn check(
         return;
     }
     let (path, sources) = (path.display(), sources.display());
-    if compilation.has_errors() {
+    if findings::any(&findings::of_compilation(&compilation), Severity::Error) {
         section.warning(
             format!(
                 "the sources in {sources} were changed after {path} was compiled, and have errors"
@@ -51,7 +52,8 @@ pub(super) fn check(
             ),
             &format!(
                 "`connect-cli db diff {path} {sources}' shows them; `connect-cli db compile -o \
-                 {path} {sources}' puts them into the database"
+                 {path} {sources}' puts them into the database; then `connect-cli reload' says \
+                 what is left to do"
             ),
         );
     }
@@ -118,6 +120,8 @@ mod tests {
         let same = "# The same.\n[p]\npeer = INET 192.0.2.1 1\n";
         assert_eq!(told(same, 1), [""; 0]);
         assert_eq!(told("[p\n", 1), [", and have errors"]);
+        let other = "[p]\npeer = INET 192.0.2.1:2\n";
+        assert_eq!(told(other, 1), [", and have errors"]);
         assert_eq!(told("# A sample.\n", 1), [""; 0]);
     }
 
