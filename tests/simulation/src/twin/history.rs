@@ -21,7 +21,7 @@ const MILLISECOND: u64 = 1_000_000;
 pub(super) const APART: u64 = 137_000_300;
 
 /// When a history begins: so long before a whole second that the first event, which is at least
-/// [`APART`] later, can come right after one.
+/// `APART` later, can come right after one.
 pub const BEGIN: u64 = 20 * SECOND - 137 * MILLISECOND;
 
 /// How long the host waits for a ping before it is suspended: longer than any peer waits.
