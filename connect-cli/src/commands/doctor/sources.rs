@@ -36,23 +36,23 @@ pub(super) fn check(
         // Those of this database are somewhere else; a package has put a sample here.
         return;
     }
-    let (path, sources) = (path.display(), sources.display());
+    let (file, sources) = (path.display(), sources.display());
     if findings::any(&findings::of_compilation(&compilation), Severity::Error) {
         section.warning(
             format!(
-                "the sources in {sources} were changed after {path} was compiled, and have errors"
+                "the sources in {sources} were changed after {file} was compiled, and have errors"
             ),
             &format!("`connect-cli db check {sources}' lists them; correct them and compile"),
         );
-    } else if !compilation.writer().is_written(path.to_string()) {
+    } else if !compilation.writer().is_written(path) {
         section.warning(
             format!(
-                "the sources in {sources} were changed after {path} was compiled, so the service \
+                "the sources in {sources} were changed after {file} was compiled, so the service \
                  does not have the changes"
             ),
             &format!(
-                "`connect-cli db diff {path} {sources}' shows them; `connect-cli db compile -o \
-                 {path} {sources}' puts them into the database; then `connect-cli reload' says \
+                "`connect-cli db diff {file} {sources}' shows them; `connect-cli db compile -o \
+                 {file} {sources}' puts them into the database; then `connect-cli reload' says \
                  what is left to do"
             ),
         );

@@ -158,18 +158,12 @@ impl Records {
     /// Whether the lab itself answers for this peer: it agrees on no keys, so it does not answer
     /// `EPING`.
     pub(super) fn is_reflected(&self, peer: &str) -> bool {
-        self.reflected.contains(peer) && !self.said(peer, "ping").contains(&Some("encrypted"))
+        self.is_lab(peer) && !self.said(peer, "ping").contains(&Some("encrypted"))
     }
 
     /// Whether the lab itself is the partner of this peer.
     pub(super) fn is_lab(&self, peer: &str) -> bool {
         self.reflected.contains(peer)
-    }
-
-    /// Whether the lab itself would answer for this peer, but is asked only what it does not
-    /// answer.
-    pub(super) fn never_answers(&self, peer: &str) -> bool {
-        self.reflected.contains(peer) && self.said(peer, "ping") == [Some("encrypted")]
     }
 
     /// Whether this peer is another host of the site that has a record of this one, and one of the

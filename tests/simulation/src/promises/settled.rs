@@ -125,7 +125,9 @@ impl Settled {
                 }
                 return broken(Promise::Connected, format!("core does not know {name}"));
             };
-            if view.truth.dead.contains(name) || now.records.never_answers(name) {
+            // The lab answers no encrypted pings.
+            let is_mute = !is_host && record.get("ping") == Some("encrypted");
+            if view.truth.dead.contains(name) || is_mute {
                 let told = [PeerState::Down, PeerState::Gone, PeerState::Killed];
                 let is_told = told.contains(&status.state) || status.failures > 0;
                 if is_there && !is_told && self.is_late(now, record) && !self.is_new(now, record) {
@@ -270,6 +272,7 @@ mod tests {
 
     use super::super::testing::{self, Sight, database, joined, view};
     use super::*;
+    use crate::plan::{DatabaseChange, HostId, Timed, When};
     use crate::world::Truth;
 
     type Records<'a> = &'a [(&'a str, &'a [(&'a str, &'a str)])];
@@ -319,25 +322,16 @@ mod tests {
 
     const WATCHED: Records<'_> = &[("p", &[("peer", "INET 198.18.0.1 4070"), ("watch", "t")])];
 
-    /// What is wrong with a core of which nothing is told, if `p` is at the server and dead.
-    fn look_at_dead(has_answered: bool) -> Option<Promise> {
-        let core = joined(WATCHED, &["p"]);
-        let server = testing::server(&["p"]);
+    /// A dead or mute peer of which nothing is told is at the server: what is wrong with that.
+    fn look_at_dead(sight: &mut Sight, site: Records<'_>, dead: &[&str]) -> Option<Promise> {
+        let peers: Vec<&str> = site.iter().map(|(peer, _)| *peer).collect();
+        let core = joined(site, &peers);
+        let server = testing::server(&peers);
         let truth = Truth {
-            site: Arc::new(database(WATCHED)),
-            dead: ["p".to_owned()].into(),
+            site: Arc::new(database(site)),
+            dead: dead.iter().map(|peer| (*peer).to_owned()).collect(),
             ..Truth::default()
         };
-        let mut sight = Sight::new::<Settled>(WATCHED);
-        if has_answered {
-            let reply = [
-                "> PING -background c0.0 -timeout 10 p",
-                "< BGDETACH c0.0",
-                "< BGINFO c0.0 ping-ok 1.0",
-                "< BGOK c0.0",
-            ];
-            assert_eq!(sight.lines(&reply), None);
-        }
         let (core, server, truth) = (Some(&core), Some(&server), &truth);
         let seen = view(|view| {
             sight.see(Seen::End(View {
@@ -352,8 +346,46 @@ mod tests {
 
     #[test]
     fn a_dead_peer_of_which_nothing_is_told_breaks_it() {
-        assert_eq!(look_at_dead(false), Some(Promise::DeadTold));
-        assert_ne!(look_at_dead(true), Some(Promise::DeadTold), "a moment ago");
+        let mut sight = Sight::new::<Settled>(WATCHED);
+        let dead = &["p"];
+        let told = Some(Promise::DeadTold);
+        assert_eq!(look_at_dead(&mut sight, WATCHED, dead), told);
+        let mut sight = Sight::new::<Settled>(WATCHED);
+        let reply = [
+            "> PING -background c0.0 -timeout 10 p",
+            "< BGDETACH c0.0",
+            "< BGINFO c0.0 ping-ok 1.0",
+            "< BGOK c0.0",
+        ];
+        assert_eq!(sight.lines(&reply), None);
+        assert_ne!(
+            look_at_dead(&mut sight, WATCHED, dead),
+            told,
+            "a moment ago"
+        );
+    }
+
+    /// The lab answers no encrypted pings. What another site says of the peer does not matter then.
+    #[test]
+    fn a_mute_peer_counts_as_dead_also_if_the_database_was_that_of_another_site() {
+        let pairs: &[(&str, &str)] = &[
+            ("peer", "INET 198.18.0.1 4070"),
+            ("watch", "t"),
+            ("ping", "encrypted"),
+        ];
+        let site: Records<'_> = &[("p0", pairs)];
+        let change = DatabaseChange::OfOtherSite;
+        for faults in [Vec::new(), vec![Fault::Database { change }]] {
+            let faults = faults.into_iter().map(|fault| Timed {
+                at: Instant(0),
+                when: When::Now,
+                host: HostId(0),
+                fault,
+            });
+            let mut sight = Sight::of::<Settled>(&testing::plan(site, faults.collect()));
+            let broken = look_at_dead(&mut sight, site, &[]);
+            assert_eq!(broken, Some(Promise::DeadTold));
+        }
     }
 
     #[test]
