@@ -2,6 +2,7 @@
 //! A campaign on runs that are made up.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use simulation::instant::Instant;
 use simulation::plan::HostId;
@@ -10,6 +11,13 @@ use simulation::world::Summary;
 
 use super::*;
 use work::Outcome;
+
+/// Tests that start a process or lock a file wait for each other: until it executes its program, a
+/// new process has a copy of every open file, and with that its lock.
+pub(super) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Breaks a promise at each tenth seed.
 struct MadeUp;

@@ -252,6 +252,7 @@ mod tests {
     use simulation::plan::{HostId, Profile};
     use simulation::promise::Promise;
 
+    use super::super::tests::alone;
     use super::*;
 
     fn line(seed: u64, broken: Option<Promise>) -> Line {
@@ -281,6 +282,7 @@ mod tests {
 
     #[test]
     fn a_campaign_that_was_killed_goes_on_with_the_right_totals() {
+        let _alone = alone();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("totals.jsonl");
         let (mut file, mut totals) = TotalsFile::open(&path).unwrap();
@@ -308,6 +310,7 @@ mod tests {
 
     #[test]
     fn what_was_being_played_when_a_campaign_was_killed_is_named() {
+        let _alone = alone();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("totals.jsonl");
         let (mut file, totals) = TotalsFile::open(&path).unwrap();
@@ -325,6 +328,7 @@ mod tests {
 
     #[test]
     fn two_campaigns_do_not_write_one_file() {
+        let _alone = alone();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("totals.jsonl");
         let (_first, _) = TotalsFile::open(&path).unwrap();
@@ -333,6 +337,7 @@ mod tests {
 
     #[test]
     fn another_file_is_not_taken_for_totals_nor_changed() {
+        let _alone = alone();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("letter.txt");
         for text in ["Dear reader,\n", "Dear reader"] {

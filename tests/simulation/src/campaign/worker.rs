@@ -229,10 +229,12 @@ mod tests {
     use simulation::plan::Profile;
 
     use super::super::shape::Shape;
+    use super::super::tests::alone;
     use super::*;
 
     /// What comes of a run whose worker reads the order and then does this.
     fn play(script: &str, limit: Duration) -> Result<Outcome> {
+        let _alone = alone();
         let mut child = Command::new("sh")
             .args(["-c", &format!("read order; {script}")])
             .stdin(Stdio::piped())
