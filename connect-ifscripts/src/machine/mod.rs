@@ -313,6 +313,13 @@ impl Machine {
     }
 
     fn settle(&mut self, mut runs: Vec<RunId>, out: &mut Vec<Output>) {
+        // Core knows the end of a run of which the journal has only the order.
+        for run in &runs {
+            if self.ledger.order(*run).is_some() {
+                self.take_off(*run);
+                self.conclude(*run, Ended::Lost, out);
+            }
+        }
         let is_over = |run: &RunId| self.ledger.run(*run).is_some_and(|run| run.end().is_some());
         runs.retain(is_over);
         if !runs.is_empty() {
@@ -344,7 +351,10 @@ impl Machine {
 
     /// Limits the time of a run, if it has a limit, to what is left of it at this age.
     fn limit(&mut self, run: RunId, age: Duration, now: Monotonic) {
-        if let Some(limit) = self.ledger.run(run).and_then(|known| known.under_way.limit) {
+        let is_ending = self.active.get(&run).is_some_and(|it| it.ending.is_some());
+        if let Some(limit) = self.ledger.run(run).and_then(|known| known.under_way.limit)
+            && !is_ending
+        {
             let left = Duration::from_secs(limit.into()).saturating_sub(age);
             self.set_deadline(run, Some(now + left));
         }

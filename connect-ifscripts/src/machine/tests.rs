@@ -363,7 +363,7 @@ fn a_result_is_kept_until_core_has_settled_it() {
     }
     let adopt = |number| ToScripts::Adopt(vec![under_way(number, "a", None)]);
     assert_eq!(bench.core(adopt(1)), over(1, Ended::Exited(3)));
-    bench.core(ToScripts::Run(vec![run(10_001, "a", None)]));
+    bench.start(run(10_001, "a", None));
     let settled = vec![RunId(1), RunId(9), RunId(10_001), RunId(99_999)];
     let out = bench.core(ToScripts::Settled(settled));
     let forget = Output::Forget(vec![RunId(1), RunId(9)]);
@@ -617,4 +617,34 @@ fn a_new_core_is_told_which_scripts_had_failed_until_they_succeed() {
     let changes = vec![FailureChange::Failed(down.clone())];
     bench.core(ToScripts::Failures(FailureChanges { all: true, changes }));
     assert_eq!(told(&mut bench).concat(), [down]);
+}
+
+/// The child that was to be adopted is found only after it was to be ended.
+#[test]
+fn a_child_that_is_found_late_gets_kill_in_time() {
+    let mut bench = Bench::new();
+    bench.core(ToScripts::Adopt(vec![UnderWay {
+        kind: ScriptKind::Connect,
+        ..under_way(7, "a", Some(100))
+    }]));
+    assert_eq!(
+        bench.core(ToScripts::Stop(RunId(7))),
+        [act(7, Action::Terminate)]
+    );
+    bench.after(1);
+    bench.tell(Input::Found {
+        run: RunId(7),
+        age: Duration::ZERO,
+    });
+    assert_eq!(bench.after(1), [act(7, Action::Kill)]);
+}
+
+/// The journal has lost that a run was started and ended, which core knows.
+#[test]
+fn a_run_that_core_has_settled_is_not_started() {
+    let mut bench = Bench::new();
+    bench.core(ToScripts::Run(vec![run(1, "a", None)]));
+    let told = bench.core(ToScripts::Settled(vec![RunId(1)]));
+    assert!(told.contains(&over(1, Ended::Lost)[0]), "{told:?}");
+    assert_eq!(bench.next_start(), None);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What the script helper reports: what it remembers, and what happens to each run.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use connect_ipc::RunId;
@@ -159,6 +159,7 @@ impl Machine {
         self.tell_all_failures();
         let mut there = HashSet::new();
         let mut stop = Vec::new();
+        let mut inheritors = BTreeSet::new();
         for run in known {
             there.insert(run.run);
             if run.kind.pair() == Pair::Interface {
@@ -166,10 +167,8 @@ impl Machine {
             }
             let known = self.scripts.runs.get(run.run);
             if known.is_none() && self.scripts.settling.is_settled(run.run) {
-                // That message was lost with the connection. Or the journal has lost its end, with
-                // what this core knows of the run: a script must not be run once more for nobody.
+                // That message was lost with the connection, or the journal has lost the end.
                 self.scripts.settling.settle(run.run, self.now);
-                stop.push(run.run);
                 continue;
             }
             if known.is_some_and(|state| state.stopping) {
@@ -180,6 +179,7 @@ impl Machine {
             if known.is_none() {
                 let inherited = RunState::inherited(&run, self.now);
                 self.scripts.runs.insert(run.run, inherited);
+                inheritors.insert(run.peer.clone());
             }
             if let Some(child) = run.child.filter(|_| !is_started) {
                 let since = start_of(child, self.now);
@@ -188,7 +188,13 @@ impl Machine {
                 self.setup_started(&run.peer, run.kind.pair(), run.run);
             }
         }
-        self.scripts.settling.keep(|run| there.contains(&run));
+        for peer in inheritors {
+            // The core that ordered what follows may have ended before it said so.
+            stop.extend(self.scripts.runs.stop_followed_connects(&peer));
+        }
+        // Before anything that waits for them, or undoes them: a script whose end is known must not
+        // be run once more, for nobody.
+        self.settle_runs();
         self.tell_the_rest(&there, stop);
     }
 

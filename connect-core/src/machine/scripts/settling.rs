@@ -21,7 +21,8 @@ pub(super) struct Settling {
     /// When it must be told.
     due: Option<Monotonic>,
     /// Runs of earlier cores whose end this core has processed. If the helper ends before it is
-    /// told so, the next helper reports them again.
+    /// told so, or its journal loses that, the next helper reports them again. There are no more
+    /// than earlier cores had ordered at their end.
     inherited: BTreeSet<RunId>,
 }
 
@@ -63,10 +64,5 @@ impl Settling {
     /// Whether this core has processed the end of a run that it does not know any more.
     pub(super) fn is_settled(&self, run: RunId) -> bool {
         run >= self.first || self.inherited.contains(&run)
-    }
-
-    /// A helper has said which runs it keeps: it will not report the others again.
-    pub(super) fn keep(&mut self, is_kept: impl Fn(RunId) -> bool) {
-        self.inherited.retain(|run| is_kept(*run));
     }
 }

@@ -550,3 +550,84 @@ fn a_note_of_a_move_does_not_take_back_that_a_script_was_never_started() {
     let (faults, starts) = play(setting, steps);
     assert!(faults.is_empty(), "{faults:?} in {starts:?}");
 }
+
+/// `ifup` comes, runs and ends, and core knows it.
+fn made() -> Vec<Step> {
+    let run = [Step::Turn(true), Step::Flow, Step::Exit(0), Step::Flow];
+    let mut steps = vec![Step::Add(0, 0), Step::Flow];
+    steps.extend(run);
+    steps.extend([Step::Wait, Step::Flow, Step::Save]);
+    steps
+}
+
+/// The journal lost what came after the order. The `ifdown` is due all the same, also under the
+/// next core.
+#[test]
+fn a_script_that_core_saw_end_is_not_kept_as_never_started() {
+    for hooks in [Hooks::Interface, Hooks::Connection] {
+        let mut steps = made();
+        steps.extend([
+            Step::KeepsOnly(1),
+            Step::Connect,
+            Step::Flow,
+            Step::Turn(true),
+            Step::Flow,
+        ]);
+        steps.extend([
+            Step::Exit(0),
+            Step::Flow,
+            Step::Wait,
+            Step::Flow,
+            Step::Save,
+        ]);
+        steps.extend([
+            Step::CoreDies,
+            Step::Connect,
+            Step::Flow,
+            Step::Wait,
+            Step::Kill(0),
+        ]);
+        plays_well(hooks, steps);
+    }
+}
+
+#[test]
+fn what_undoes_a_script_that_core_saw_end_is_run_after_the_journal_was_damaged() {
+    for hooks in [Hooks::Interface, Hooks::Connection] {
+        plays_well(
+            hooks,
+            [
+                Step::Add(0, 0),
+                Step::Flow,
+                Step::Turn(true),
+                Step::Exit(0),
+                // Core orders the undoing of a run of which it has not read that it was started.
+                Step::Kill(0),
+                Step::CoreHears(5),
+                Step::CoreReadsHelper(10),
+                // That order was on its way.
+                Step::KeepsOnly(1),
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_run_of_an_earlier_core_is_not_run_again_after_the_helper_has_connected_again() {
+    for again in [false, true] {
+        let mut steps = vec![Step::Add(0, 0), Step::Flow, Step::Save, Step::CoreDies];
+        steps.extend([
+            Step::Connect,
+            Step::Flow,
+            Step::Turn(true),
+            Step::Flow,
+            Step::Exit(0),
+        ]);
+        steps.extend([Step::Flow, Step::Wait, Step::Flow]);
+        if again {
+            steps.extend([Step::Unlink, Step::Connect, Step::Flow]);
+        }
+        steps.push(Step::KeepsOnly(1));
+        plays_well(Hooks::Interface, steps);
+    }
+}

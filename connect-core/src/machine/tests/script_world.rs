@@ -122,6 +122,8 @@ pub(super) enum Step {
     /// The connection of core and the helper breaks.
     Unlink,
     HelperDies,
+    /// The helper dies, and its journal has lost all but so many entries.
+    KeepsOnly(usize),
     /// The helper dies after so many further things that it does.
     HelperDiesAfter(usize),
     /// Another helper connects, and is refused.
@@ -548,6 +550,10 @@ impl World {
             }
             Step::Unlink => self.unlink(),
             Step::HelperDies => self.helper_dies(),
+            Step::KeepsOnly(count) => {
+                self.scripts.journal.truncate(count);
+                self.helper_dies();
+            }
             Step::HelperDiesAfter(count) => self.helper_dies_after = Some(count),
             Step::SecondHelper => {
                 if self.link.is_up {

@@ -132,3 +132,68 @@ fn a_helper_without_a_journal_is_told_again_to_end_a_command() {
         );
     }
 }
+
+/// The core that ordered the later command was killed before it told the helper to end the first.
+#[test]
+fn the_next_core_ends_a_command_that_another_one_follows() {
+    let mut old = connected_by_command();
+    comes(&mut old);
+    let first = runs(&old).remove(0);
+    let child = Child {
+        pid: 5,
+        start_time: 6,
+    };
+    old.scripts_say(FromScripts::Taken(first.run));
+    old.scripts_say(FromScripts::Started {
+        run: first.run,
+        child,
+    });
+    let state = old.saved();
+    old.hear(KICK);
+    old.answer_all();
+    let second = runs(&old)
+        .into_iter()
+        .find(|run| run.run > first.run)
+        .expect("a run");
+    let kept = old.setups();
+    let mut next = started_at(old.now + Duration::from_secs(1));
+    next.database(&[record("p", COMMANDS)]);
+    next.inherit(state);
+    next.kept = kept;
+    let mut one = under_way(&first);
+    one.child = Some(child);
+    next.scripts_come_with(vec![one, under_way(&second)]);
+    next.meet(&["p"]);
+    next.answer_all();
+    assert!(
+        next.to_scripts.contains(&ToScripts::Stop(first.run)),
+        "{:?}",
+        next.to_scripts
+    );
+}
+
+/// A helper without the journal did not know the run, so core took it for lost. The next one has
+/// the journal again, and finds the child.
+#[test]
+fn a_run_that_was_given_up_and_whose_child_lives_runs_on() {
+    let mut rig = connected_by_command();
+    comes(&mut rig);
+    let first = runs(&rig).remove(0);
+    rig.scripts_say(FromScripts::Taken(first.run));
+    rig.scripts_go();
+    // A helper that could not use the directory of the journal.
+    rig.scripts_come();
+    rig.scripts_go();
+    rig.to_scripts.clear();
+    let mut run = under_way(&first);
+    run.child = Some(Child {
+        pid: 5,
+        start_time: 6,
+    });
+    rig.scripts_come_with(vec![run]);
+    assert!(
+        !rig.to_scripts.contains(&ToScripts::Stop(first.run)),
+        "{:?}",
+        rig.to_scripts
+    );
+}

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::{Child, Run, ScriptKind};
-use connect_ipc::setup::{ByLane, Lane};
+use connect_ipc::setup::{ByLane, Lane, Pair};
 
 use crate::machine::requester::OperatorRequest;
 pub(super) use run_state::{Challenge, RunState};
@@ -146,6 +146,20 @@ impl RunTable {
             run.is_some_and(|run| run.kind == ScriptKind::Connect && run.stop())
         };
         ids.filter(stops).copied().collect()
+    }
+
+    /// Marks the `connect` commands of a peer as to be ended that another command of its follows,
+    /// and returns those that were not marked.
+    pub(super) fn stop_followed_connects(&mut self, peer: &str) -> Vec<RunId> {
+        let pending = self.pending_of(peer);
+        let commands = pending.filter(|(_, run)| run.kind.pair() == Pair::Connection);
+        let mut commands: Vec<RunId> = commands.map(|(id, _)| id).collect();
+        commands.pop();
+        commands.retain(|id| {
+            let run = self.runs.get_mut(id);
+            run.is_some_and(|run| run.kind == ScriptKind::Connect && run.stop())
+        });
+        commands
     }
 
     /// Forgets the runs that have ended but whose output has not.
