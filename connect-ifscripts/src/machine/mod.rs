@@ -182,6 +182,7 @@ impl Machine {
                 out.push(Output::ToCore(FromScripts::Taken(number)));
             }
             ToScripts::Failures(changes) => self.note(Entry::Failures(changes), out),
+            ToScripts::Over(runs) => self.lose_waiting(&runs, out),
             ToScripts::Settled(runs) => self.settle(runs, out),
             ToScripts::LookUp(lookup) => out.push(Output::LookUp(lookup)),
             // Core refuses something that we sent; the link has logged it.
@@ -312,14 +313,17 @@ impl Machine {
         self.active.insert(under_way.run, Active::default());
     }
 
-    fn settle(&mut self, mut runs: Vec<RunId>, out: &mut Vec<Output>) {
-        // Core knows the end of a run of which the journal has only the order.
-        for run in &runs {
+    /// Core knows the end of these runs. The journal may have only the order of one.
+    fn lose_waiting(&mut self, runs: &[RunId], out: &mut Vec<Output>) {
+        for run in runs {
             if self.ledger.order(*run).is_some() {
                 self.take_off(*run);
                 self.conclude(*run, Ended::Lost, out);
             }
         }
+    }
+
+    fn settle(&mut self, mut runs: Vec<RunId>, out: &mut Vec<Output>) {
         let is_over = |run: &RunId| self.ledger.run(*run).is_some_and(|run| run.end().is_some());
         runs.retain(is_over);
         if !runs.is_empty() {

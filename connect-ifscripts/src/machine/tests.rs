@@ -641,10 +641,10 @@ fn a_child_that_is_found_late_gets_kill_in_time() {
 
 /// The journal has lost that a run was started and ended, which core knows.
 #[test]
-fn a_run_that_core_has_settled_is_not_started() {
+fn a_run_of_which_core_knows_the_end_is_not_started() {
     let mut bench = Bench::new();
     bench.core(ToScripts::Run(vec![run(1, "a", None)]));
-    let told = bench.core(ToScripts::Settled(vec![RunId(1)]));
+    let told = bench.core(ToScripts::Over(vec![RunId(1)]));
     assert!(told.contains(&over(1, Ended::Lost)[0]), "{told:?}");
     assert_eq!(bench.next_start(), None);
 }

@@ -323,6 +323,9 @@ pub enum ToScripts {
     Setup(SetupChange),
     /// Keep these failures for the next core, until the script succeeds.
     Failures(FailureChanges),
+    /// Core knows the end of these runs, which the helper has named: if the journal has lost it and
+    /// the helper would start one, it is over, and counts as one that may have been started.
+    Over(Vec<RunId>),
     /// Core has dealt with the end of these runs, so their results are not needed any more.
     Settled(Vec<RunId>),
     /// Look this host name up, with the system's resolver; answered by `looked-up`.

@@ -144,7 +144,7 @@ fn messages_from_the_pinger() {
 #[test]
 fn messages_to_the_script_helper() {
     let messages: Vec<ToScripts> = read(include_str!("fixtures/to-scripts.jsonl")).unwrap();
-    every_variant!(messages, ToScripts: Adopt, Ready, Recall, Run, Setup, Failures, Settled, LookUp, Stop, Error);
+    every_variant!(messages, ToScripts: Adopt, Ready, Recall, Run, Setup, Failures, Over, Settled, LookUp, Stop, Error);
     let runs = messages.iter().flat_map(|message| match message {
         ToScripts::Run(runs) => runs.clone(),
         _ => Vec::new(),

@@ -158,7 +158,7 @@ impl Machine {
         self.scripts.helper.set_ready();
         self.tell_all_failures();
         let mut there = HashSet::new();
-        let mut stop = Vec::new();
+        let (mut stop, mut over) = (Vec::new(), Vec::new());
         let mut inheritors = BTreeSet::new();
         for run in known {
             there.insert(run.run);
@@ -169,6 +169,7 @@ impl Machine {
             if known.is_none() && self.scripts.settling.is_settled(run.run) {
                 // That message was lost with the connection, or the journal has lost the end.
                 self.scripts.settling.settle(run.run, self.now);
+                over.push(run.run);
                 continue;
             }
             if known.is_some_and(|state| state.stopping) {
@@ -192,9 +193,11 @@ impl Machine {
             // The core that ordered what follows may have ended before it said so.
             stop.extend(self.scripts.runs.stop_followed_connects(&peer));
         }
-        // Before anything that waits for them, or undoes them: a script whose end is known must not
-        // be run once more, for nobody.
-        self.settle_runs();
+        // Before what undoes one of them, which would take it for one that was never started. That
+        // they are settled is told after it, so that the helper still knows which never were.
+        for some in over.chunks(ITEMS_PER_FRAME) {
+            self.tell_scripts(ToScripts::Over(some.to_vec()));
+        }
         self.tell_the_rest(&there, stop);
     }
 

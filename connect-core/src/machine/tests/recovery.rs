@@ -740,10 +740,10 @@ fn a_run_that_is_over_is_not_run_again_after_the_journal_was_damaged() {
     let told = &rig.to_scripts;
     let begins = told.iter().position(|it| *it == ToScripts::Ready {});
     for run in &over {
-        let is_settled =
-            |it: &ToScripts| matches!(it, ToScripts::Settled(runs) if runs.contains(&run.run));
-        let settled = told.iter().position(is_settled);
-        assert!(settled.is_some() && settled < begins, "{run:?}: {told:?}");
+        let is_over =
+            |it: &ToScripts| matches!(it, ToScripts::Over(runs) if runs.contains(&run.run));
+        let over = told.iter().position(is_over);
+        assert!(over.is_some() && over < begins, "{run:?}: {told:?}");
     }
 }
 

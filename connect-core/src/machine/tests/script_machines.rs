@@ -631,3 +631,18 @@ fn a_run_of_an_earlier_core_is_not_run_again_after_the_helper_has_connected_agai
         plays_well(Hooks::Interface, steps);
     }
 }
+
+/// The end of a run and the order that undoes it cross, and the helper dies.
+#[test]
+fn what_undoes_a_script_that_was_never_started_is_not_run_by_the_next_helper() {
+    plays_well(
+        Hooks::Both,
+        [
+            Step::Add(0, 0),
+            Step::Flow,
+            Step::Kill(0),
+            Step::Turn(false),
+            Step::HelperDiesAfter(1),
+        ],
+    );
+}
