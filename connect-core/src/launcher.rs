@@ -55,6 +55,12 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
         }
     }
     logging::init(&options.core.log).map_err(|error| Fatal::new(Exit::Usage, error))?;
+    if options.daemon && options.core.log.sink == Sink::Auto {
+        tracing::warn!(
+            "there is no journal of systemd here, so there is no log once the service is ready; to \
+             have one, start it without --daemon under a supervisor that keeps its standard error"
+        );
+    }
     let handed_over = startup::handed_over()?;
     let helpers = find_helpers(options.helper_dir.as_deref())?;
     let paths = startup::enter(&options.core)?;

@@ -365,6 +365,14 @@ fn differences_are_told_peer_by_peer() -> Result {
     let json = place.run("db diff peers.cdb new.in --json")?;
     assert_eq!((text.code, json.code), (Some(1), Some(1)));
     assert_snapshot!(format!("{text}{json}"));
+    // The database of the service and the sources that are compiled by default.
+    assert_eq!(place.run("db diff new.in")?.stdout, text.stdout);
+    std::fs::create_dir(place.path("peers.d"))?;
+    place.write("peers.d/all", &changed)?;
+    assert_eq!(place.run("db diff")?.stdout, text.stdout);
+    place.run("db compile")?;
+    let same = place.run("db diff")?;
+    assert_eq!((same.code, same.stdout.as_str()), (Some(0), ""), "{same}");
     Ok(())
 }
 

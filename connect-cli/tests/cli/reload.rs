@@ -267,9 +267,8 @@ fn a_database_is_compared_with_what_the_running_service_has_loaded() -> Result {
         core.asked()?;
     }
     let place = Place::new()?;
-    for arguments in ["db diff new.in", "db diff --running new.in new.in"] {
-        assert_eq!(place.run(arguments)?.code, Some(2), "{arguments}");
-    }
+    let two = place.run("db diff --running new.in new.in")?;
+    assert_eq!(two.code, Some(2), "{two}");
     assert_snapshot!(all);
     Ok(())
 }

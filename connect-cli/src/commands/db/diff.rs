@@ -22,23 +22,24 @@ use crate::output::paint::Paint;
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Prints only what differs; the order of the records does not matter. Sources are compiled \
-    first, without writing anything. The exit code is 0 if there is no difference and 1 if there \
-    is one, as with diff(1).\n\n\
+    first, without writing anything. Without arguments, the old database is the service's, and the \
+    new one is what `db compile' would write. With one argument, that is the new one. The exit code \
+    is 0 if there is no difference and 1 if there is one, as with diff(1).\n\n\
     With --running, the old database is the one that the running service has loaded, and the new \
     one is the one that you name, by default the file that the service reads. Only the records \
     of peers are compared. After the differences come the peers that will differ from the \
     database once it is loaded, each with the command that brings it in line.\n\n\
     Examples:\n\
-    \x20 connect-cli db diff /etc/tripe/peers.cdb new.cdb\n\
-    \x20 connect-cli db diff /etc/tripe/peers.cdb /etc/tripe/peers.d\n\
+    \x20 connect-cli db diff\n\
+    \x20 connect-cli db diff old.cdb /etc/tripe/peers.cdb\n\
     \x20 connect-cli db diff --running /etc/tripe/peers.d")]
 pub(crate) struct Diff {
-    /// The database before: a database, or a file or directory of sources. With --running, the
-    /// database now.
-    #[arg(required_unless_present = "running")]
+    /// The database before: a database, or a file or directory of sources [default: the service's
+    /// database]. If it is the only argument, it is the database now.
     old: Option<PathBuf>,
-    /// The database now: a database, or a file or directory of sources.
-    #[arg(required_unless_present = "running", conflicts_with = "running")]
+    /// The database now: a database, or a file or directory of sources [default: peers.d in the
+    /// configuration directory].
+    #[arg(conflicts_with = "running")]
     new: Option<PathBuf>,
     /// Compare with what the running service has loaded.
     #[arg(long)]
@@ -202,10 +203,17 @@ impl Kind {
 
 impl Diff {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        let (Some(old), Some(new)) = (&self.old, &self.new) else {
+        if self.running {
             return self.with_running(common).await;
+        }
+        let (old, new) = match (&self.old, &self.new) {
+            (old, Some(new)) => (old.clone(), new.clone()),
+            (Some(new), None) => (None, new.clone()),
+            (None, None) => (None, input::default_sources(common)),
         };
-        let (before, now) = (input::complete(old, common)?, input::complete(new, common)?);
+        let old = input::or_default(old, common);
+        let before = input::complete(&old, common)?;
+        let now = input::complete(&new, common)?;
         let changes = peerdb::diff(&before, &now);
         let names = [old, new].map(|path| path.display().to_string());
         self.show(names, &changes, None, common)

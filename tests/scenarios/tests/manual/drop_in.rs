@@ -99,7 +99,7 @@ fn what_an_original_has_started_up_is_not_started_up_again() -> Outcome {
 }
 
 #[test]
-fn the_caller_of_daemon_does_not_wait_for_helpers() -> Outcome {
+fn the_caller_of_daemon_hears_of_a_missing_log_and_does_not_wait_for_helpers() -> Outcome {
     let site = Site::new()?.build()?;
     // A pipe for both streams, as a shell has for what it collects: its end comes when the last
     // process that has it open lets go.
@@ -108,6 +108,14 @@ fn the_caller_of_daemon_does_not_wait_for_helpers() -> Outcome {
         .stdin(Stdio::null())
         .output()?;
     assert_eq!(output.status.code(), Some(0));
+    // Nobody sees its log any more, unless there is a journal.
+    let told = String::from_utf8_lossy(&output.stderr);
+    let has_log = connect_runtime::logging::journal_listens();
+    assert_ne!(
+        told.contains("no log once the service is ready"),
+        has_log,
+        "{told}"
+    );
     site.submit("quit")?;
     Ok(())
 }
