@@ -287,8 +287,17 @@ impl Machine {
     fn adopt(&mut self, under_way: UnderWay, out: &mut Vec<Output>) {
         let run = under_way.run;
         if let Some(known) = self.ledger.run(run) {
-            if let Some(end) = known.end() {
-                out.push(Output::ToCore(ended(run, end.clone())));
+            match (&known.stage, under_way.child) {
+                (Stage::Ended(end), _) => out.push(Output::ToCore(ended(run, end.clone()))),
+                // The journal has lost that it was started.
+                (Stage::Waiting(_), Some(child)) => {
+                    self.take_off(run);
+                    self.note(Entry::Started { run, child }, out);
+                    self.hold(&under_way);
+                    out.push(Output::Accepted(under_way));
+                    out.push(Output::Adopt { run, child });
+                }
+                _ => {}
             }
             return;
         }

@@ -309,8 +309,8 @@ pub struct FailureChanges {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ToScripts {
-    /// Runs that an earlier helper started: watch them until they end, and start no other script of
-    /// their lanes before that. Several messages if there are many.
+    /// Runs that an earlier helper started, as only core knows: watch them until they end, and start
+    /// no other script of their lanes before that. Several messages if there are many.
     Adopt(Vec<UnderWay>),
     /// Everything from before has been named; begin.
     Ready {},
@@ -323,8 +323,8 @@ pub enum ToScripts {
     Setup(SetupChange),
     /// Keep these failures for the next core, until the script succeeds.
     Failures(FailureChanges),
-    /// Core knows the end of these runs, which the helper has named: if the journal has lost it and
-    /// the helper would start one, it is over, and counts as one that may have been started.
+    /// Core knows the end of these runs, which the helper has named, and that they may have been
+    /// started: if the journal has lost that and the helper would start one, it is over as lost.
     Over(Vec<RunId>),
     /// Core has dealt with the end of these runs, so their results are not needed any more.
     Settled(Vec<RunId>),

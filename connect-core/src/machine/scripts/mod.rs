@@ -5,6 +5,7 @@
 //!   a peer comes, goes, is unreachable --> [dispatch] --Run--> script helper
 //!   an operator asks for one --> [requested] --^
 //!   script helper --Started, Output, Ended--> [reports] --> [runs], warnings, events
+//!   a script helper connects --> [resuming] --Over, Adopt, Run, Stop, Ready--> script helper
 //!   a run is over --> [ends] --> [failures], warnings, counts
 //!   [failures] <--[kept_failures]--> script helper, which keeps them for the next core
 //!   script helper --JournalFault, Full--> [telling], [complaints] --> events, status
@@ -19,6 +20,7 @@ mod kept_failures;
 pub(super) mod prepared;
 mod reports;
 mod requested;
+mod resuming;
 mod runs;
 mod settling;
 mod telling;

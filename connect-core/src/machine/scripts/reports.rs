@@ -1,23 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What the script helper reports: what it remembers, and what happens to each run.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use connect_ipc::RunId;
-use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{HelperStatus, Reply, RunProgress};
 use connect_ipc::event::{EventKind, EventName};
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::hello::Role;
 use connect_ipc::scripts::{
-    Child, Ended, EndedRun, FromScripts, KILL_AFTER, LINGERING, SURVIVES_AFTER, Stream, ToScripts,
-    UnderWay,
+    Child, Ended, EndedRun, FromScripts, KILL_AFTER, LINGERING, SURVIVES_AFTER, Stream,
 };
-use connect_ipc::setup::{Lane, Pair, SetupChange};
+use connect_ipc::setup::Lane;
 use tripe_admin::challenge::{self, MIN_LENGTH, is_letter};
 
-use super::runs::{Challenge, RunState};
+use super::runs::Challenge;
 use crate::machine::server::Pending;
 use crate::machine::setups::progress::Progress;
 use crate::machine::{ConnectionId, Machine, Output};
@@ -26,21 +23,9 @@ use crate::machine::{ConnectionId, Machine, Output};
 /// `GREET` with a longer one would not fit into a line.
 const MAX_CHALLENGE: usize = 160;
 
-/// Nanoseconds of a tick, in which the system tells when a process was started (`USER_HZ`).
-const TICK: u64 = 10_000_000;
-
 /// Whether a line can be a challenge.
 fn is_challenge(line: &str) -> bool {
     (1..=MAX_CHALLENGE).contains(&line.len()) && line.bytes().all(is_letter)
-}
-
-/// When a child was started that is reported only now. If the host was suspended, which the clock
-/// does not count, the result is too late, but never later than now.
-fn start_of(child: Child, now: Monotonic) -> Monotonic {
-    match child.start_time {
-        0 => now,
-        ticks => now.min(Monotonic(ticks.saturating_mul(TICK))),
-    }
 }
 
 impl Machine {
@@ -151,109 +136,6 @@ impl Machine {
         if owes && self.scripts.runs.is_pending(id) {
             self.scripts.owe(id, Some(self.now));
         }
-    }
-
-    /// The helper has reported what is under way; now it is told the rest.
-    fn scripts_resumed(&mut self, known: Vec<UnderWay>) {
-        self.scripts.helper.set_ready();
-        self.tell_all_failures();
-        let mut there = HashSet::new();
-        let (mut stop, mut over) = (Vec::new(), Vec::new());
-        let mut inheritors = BTreeSet::new();
-        for run in known {
-            there.insert(run.run);
-            if run.kind.pair() == Pair::Interface {
-                self.scripts.recovery.note_active(&run.peer);
-            }
-            let known = self.scripts.runs.get(run.run);
-            if known.is_none() && self.scripts.settling.is_settled(run.run) {
-                // That message was lost with the connection, or the journal has lost the end.
-                self.scripts.settling.settle(run.run, self.now);
-                over.push(run.run);
-                continue;
-            }
-            if known.is_some_and(|state| state.stopping) {
-                // The message to stop it may have been lost with the connection.
-                stop.push(run.run);
-            }
-            let is_started = known.is_some_and(|state| state.child().is_some());
-            if known.is_none() {
-                let inherited = RunState::inherited(&run, self.now);
-                self.scripts.runs.insert(run.run, inherited);
-                inheritors.insert(run.peer.clone());
-            }
-            if let Some(child) = run.child.filter(|_| !is_started) {
-                let since = start_of(child, self.now);
-                self.scripts.runs.start(run.run, child, since);
-                self.scripts.watch_later(run.run, child, self.now);
-                self.setup_started(&run.peer, run.kind.pair(), run.run);
-            }
-        }
-        for peer in inheritors {
-            // The core that ordered what follows may have ended before it said so.
-            stop.extend(self.scripts.runs.stop_followed_connects(&peer));
-        }
-        // Before what undoes one of them, which would take it for one that was never started. That
-        // they are settled is told after it, so that the helper still knows which never were.
-        for some in over.chunks(ITEMS_PER_FRAME) {
-            self.tell_scripts(ToScripts::Over(some.to_vec()));
-        }
-        self.tell_the_rest(&there, stop);
-    }
-
-    /// Tells the helper the runs that it does not know, and which of all runs are to `stop`, and
-    /// lets it begin.
-    fn tell_the_rest(&mut self, there: &HashSet<RunId>, mut stop: Vec<RunId>) {
-        let (mut adopt, mut lost) = (Vec::new(), Vec::new());
-        let mut again = BTreeMap::new();
-        for (id, state) in self.scripts.runs.iter() {
-            if there.contains(&id) {
-                continue;
-            }
-            match (state.child(), state.order.as_deref()) {
-                (Some(_), _) => {
-                    adopt.push(state.under_way(id));
-                    stop.extend(state.stopping.then_some(id));
-                }
-                (None, Some(order)) => {
-                    let order = ToScripts::Run(vec![order.run.clone()]);
-                    again.insert(id, (order, state.stopping));
-                }
-                // Nobody knows what happened to it.
-                (None, None) => lost.push(id),
-            }
-        }
-        let changes = self.scripts.changes.iter();
-        let setup = |it: &SetupChange| (it.number, (ToScripts::Setup(it.clone()), false));
-        again.extend(changes.map(setup));
-        for some in adopt.chunks(ITEMS_PER_FRAME) {
-            self.tell_scripts(ToScripts::Adopt(some.to_vec()));
-        }
-        // In the order in which they were given: this helper may have begun before the connection
-        // was lost, and starts what it can. One message each: a run carries a whole environment and
-        // may be long.
-        for (id, (message, stopping)) in again {
-            let state = self.scripts.runs.get_mut(id);
-            if let Some(order) = state.and_then(|state| state.order.as_mut()) {
-                order.sent = true;
-                if !stopping {
-                    self.scripts.owe(id, Some(self.now));
-                }
-            }
-            self.tell_scripts(message);
-            // Sent all the same, since another run may undo it, and must not be started either.
-            stop.extend(stopping.then_some(id));
-        }
-        // After what follows them: if core is killed in between, nothing is lost.
-        self.tell_stops(stop);
-        // A new helper starts nothing before this, so nothing that is stopped already.
-        self.tell_scripts(ToScripts::Ready {});
-        for id in lost {
-            self.script_ended(id, Ended::Lost);
-            // Nobody reads what it writes.
-            self.scripts.runs.remove(id);
-        }
-        self.recall_setups();
     }
 
     /// A line of output.
@@ -367,6 +249,9 @@ impl Machine {
             (Ended::NotStarted(_), _) | (Ended::Stopped, None) => Progress::NeverStarted,
             _ => Progress::Made,
         };
+        if progress == Progress::NeverStarted {
+            self.scripts.settling.never_started(id);
+        }
         let ended = EndedRun {
             peer: run.peer.clone(),
             at: self.now,

@@ -11,6 +11,10 @@ use connect_ipc::clock::Monotonic;
 /// message for each run would wake it once more.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How many runs are remembered that were never started. A later helper knows nothing of it only if
+/// its journal has lost its last entries, which are about the last runs.
+const UNSTARTED: usize = 1000;
+
 /// What was processed.
 #[derive(Clone, Debug)]
 pub(super) struct Settling {
@@ -24,6 +28,8 @@ pub(super) struct Settling {
     /// told so, or its journal loses that, the next helper reports them again. There are no more
     /// than earlier cores had ordered at their end.
     inherited: BTreeSet<RunId>,
+    /// Of the runs whose end was processed, the last that were never started.
+    unstarted: BTreeSet<RunId>,
 }
 
 impl Settling {
@@ -33,6 +39,7 @@ impl Settling {
             untold: Vec::new(),
             due: None,
             inherited: BTreeSet::new(),
+            unstarted: BTreeSet::new(),
         }
     }
 
@@ -43,6 +50,19 @@ impl Settling {
         if run < self.first {
             self.inherited.insert(run);
         }
+    }
+
+    /// A run has ended that was never started.
+    pub(super) fn never_started(&mut self, run: RunId) {
+        self.unstarted.insert(run);
+        if self.unstarted.len() > UNSTARTED {
+            self.unstarted.pop_first();
+        }
+    }
+
+    /// Whether a run whose end was processed was never started, as far as that is remembered.
+    pub(super) fn was_never_started(&self, run: RunId) -> bool {
+        self.unstarted.contains(&run)
     }
 
     /// There is something to tell the helper.

@@ -63,6 +63,7 @@ fn unusual() -> Vec<BoxedStrategy<Step>> {
         Just(Step::ConnectUnknown).boxed(),
         Just(Step::CoreDiesWithoutState).boxed(),
         Just(Step::SecondHelper).boxed(),
+        Just(Step::LosesEnd).boxed(),
     ]
 }
 
@@ -645,4 +646,68 @@ fn what_undoes_a_script_that_was_never_started_is_not_run_by_the_next_helper() {
             Step::HelperDiesAfter(1),
         ],
     );
+}
+
+/// Core has ordered the undoing of a run before it read that this was never started. The order is
+/// lost with the helper or with the connection, without any damage of the journal.
+#[test]
+fn what_undoes_a_script_that_was_never_started_is_not_run_after_the_order_was_lost() {
+    for hooks in [Hooks::Interface, Hooks::Connection] {
+        for lost in [Step::HelperDies, Step::Unlink, Step::KeepsOnly(1)] {
+            let steps = [
+                Step::Add(0, 0),
+                Step::Flow,
+                Step::Turn(false),
+                Step::Kill(0),
+                Step::CoreHears(5),
+                Step::CoreReadsHelper(10),
+                lost,
+                Step::Connect,
+                Step::Flow,
+            ];
+            plays_well(hooks, steps);
+        }
+    }
+}
+
+/// The journal lost what came after the order, and core knows that it was never started.
+#[test]
+fn a_script_that_core_knows_as_never_started_is_not_undone_by_the_next_core() {
+    let next = [
+        Step::Connect,
+        Step::Flow,
+        Step::Wait,
+        Step::Flow,
+        Step::CoreEnds,
+        Step::Connect,
+        Step::Flow,
+        Step::Kill(0),
+    ];
+    for hooks in [Hooks::Interface, Hooks::Connection] {
+        // It could not be started; or the peer went before.
+        for ends in [Step::Turn(false), Step::Kill(0)] {
+            let steps = [Step::Add(0, 0), Step::Flow, ends, Step::Flow, Step::Wait];
+            let steps = steps.into_iter().chain([Step::Flow, Step::KeepsOnly(1)]);
+            plays_well(hooks, steps.chain(next));
+        }
+    }
+    // Another command has replaced it.
+    let steps = [Step::Add(0, 0), Step::Flow, Step::Kick(0), Step::Flow];
+    let steps = steps
+        .into_iter()
+        .chain([Step::Wait, Step::Flow, Step::KeepsOnly(2)]);
+    plays_well(Hooks::Connection, steps.chain(next));
+}
+
+/// The journal could not be written when the script was started, or has lost that.
+#[test]
+fn a_script_that_core_has_seen_start_is_not_started_again() {
+    for hooks in [Hooks::Interface, Hooks::Connection] {
+        let begins = [Step::Add(0, 0), Step::Flow, Step::Turn(true), Step::Flow];
+        let begins = begins.into_iter();
+        plays_well(hooks, begins.clone().chain([Step::KeepsOnly(1)]));
+        let kicked = [Step::Kick(0), Step::Flow, Step::KeepsOnly(1), Step::Connect];
+        let gone = [Step::Flow, Step::Kill(0)];
+        plays_well(hooks, begins.chain(kicked).chain(gone));
+    }
 }

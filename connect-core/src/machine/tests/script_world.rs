@@ -124,6 +124,9 @@ pub(super) enum Step {
     HelperDies,
     /// The helper dies, and its journal has lost all but so many entries.
     KeepsOnly(usize),
+    /// Core has read everything, the helper dies, its journal has lost what came after the last
+    /// order, and core tells the next helper what it knows.
+    LosesEnd,
     /// The helper dies after so many further things that it does.
     HelperDiesAfter(usize),
     /// Another helper connects, and is refused.
@@ -177,6 +180,7 @@ pub(super) struct World {
     ever_unknown: bool,
     seconds: u64,
     no_state: bool,
+    core_has_died: bool,
     /// The scripts that the helper refused.
     refused: Vec<(String, ScriptKind)>,
     pub(super) troubles: Vec<String>,
@@ -444,6 +448,7 @@ impl World {
             ever_unknown: false,
             seconds: 0,
             no_state: false,
+            core_has_died: false,
             refused: Vec::new(),
             troubles: Vec::new(),
             setting,
@@ -553,6 +558,14 @@ impl World {
             Step::KeepsOnly(count) => {
                 self.scripts.journal.truncate(count);
                 self.helper_dies();
+            }
+            // If core dies as well, or has died, nobody knows what the journal has lost.
+            Step::LosesEnd if self.dies_after.is_some() || self.core_has_died => {}
+            Step::LosesEnd => {
+                self.flow();
+                self.journal_loses_end();
+                self.helper_dies();
+                self.flow();
             }
             Step::HelperDiesAfter(count) => self.helper_dies_after = Some(count),
             Step::SecondHelper => {
@@ -751,6 +764,7 @@ impl World {
             return;
         }
         self.dies_after = None;
+        self.core_has_died = true;
         self.server.connect(false);
         self.link.set(false);
         self.seconds += 1;
@@ -811,6 +825,26 @@ impl World {
         self.perform(out, true);
         self.join_helper();
         self.pass_on();
+    }
+
+    /// What core knows and the helper does not must be what makes no difference: where the journal
+    /// has kept that a script was being started and has lost that it could not be, nobody can tell
+    /// the next core.
+    fn journal_loses_end(&mut self) {
+        let journal = &mut self.scripts.journal;
+        let is_order = |it: &Entry| matches!(it, Entry::Ordered(_) | Entry::Setup(_));
+        let end = journal.iter().rposition(is_order).map_or(0, |at| at + 1);
+        let (kept, lost) = journal.split_at(end);
+        let began = |run: &RunId| {
+            let begins = |it: &Entry| matches!(it, Entry::Starting { run: it, .. } if it == run);
+            kept.iter().any(begins)
+        };
+        let makes_a_difference = lost
+            .iter()
+            .any(|it| matches!(it, Entry::Ended { run, end: Ended::NotStarted(_) } if began(run)));
+        if !makes_a_difference && self.link.is_up {
+            journal.truncate(end);
+        }
     }
 
     fn helper_reads(&mut self) {

@@ -197,3 +197,31 @@ fn a_run_that_was_given_up_and_whose_child_lives_runs_on() {
         rig.to_scripts
     );
 }
+
+/// It holds the place of the peer in the helper, so what follows would wait for it.
+#[test]
+fn a_run_that_was_given_up_is_ended_when_another_follows() {
+    for news in [KICK, KILL] {
+        let mut rig = connected_by_command();
+        comes(&mut rig);
+        let first = runs(&rig).remove(0);
+        rig.scripts_say(FromScripts::Taken(first.run));
+        rig.scripts_go();
+        // A helper that could not use the directory of the journal.
+        rig.scripts_come();
+        rig.scripts_go();
+        let mut run = under_way(&first);
+        run.child = Some(Child {
+            pid: 5,
+            start_time: 6,
+        });
+        rig.scripts_come_with(vec![run]);
+        rig.hear(news);
+        rig.answer_all();
+        let told = &rig.to_scripts;
+        assert!(
+            told.contains(&ToScripts::Stop(first.run)),
+            "{news}: {told:?}"
+        );
+    }
+}

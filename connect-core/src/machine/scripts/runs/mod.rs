@@ -5,6 +5,7 @@
 //! After a restart of the server there may be a run for each of very many peers. So nothing that is
 //! needed for one peer, or in each turn, goes through all runs.
 
+mod left;
 mod run_state;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,6 +16,7 @@ use connect_ipc::scripts::{Child, Run, ScriptKind};
 use connect_ipc::setup::{ByLane, Lane, Pair};
 
 use crate::machine::requester::OperatorRequest;
+use left::Left;
 pub(super) use run_state::{Challenge, RunState};
 
 /// How many runs of a lane have not ended.
@@ -93,6 +95,7 @@ impl Index {
 pub(super) struct RunTable {
     runs: BTreeMap<RunId, RunState>,
     index: Index,
+    left: Left,
 }
 
 impl RunTable {
@@ -127,6 +130,7 @@ impl RunTable {
     /// A run has ended. Returns it, and the operator who requested it; `None` if it is not known or
     /// had ended before.
     pub(super) fn end(&mut self, id: RunId) -> Option<(&mut RunState, Option<OperatorRequest>)> {
+        self.left.remove(id);
         let asked_by = self.change(id, RunState::end)??;
         Some((self.runs.get_mut(&id)?, asked_by))
     }
@@ -140,26 +144,43 @@ impl RunTable {
     /// Marks the `connect` commands of a peer as to be ended, and returns those that were not
     /// marked.
     pub(super) fn stop_connect(&mut self, peer: &str) -> Vec<RunId> {
+        let mut stop = self.left.take(peer);
         let ids = self.index.by_peer.get(peer).into_iter().flatten();
         let stops = |id: &&RunId| {
             let run = self.runs.get_mut(id);
             run.is_some_and(|run| run.kind == ScriptKind::Connect && run.stop())
         };
-        ids.filter(stops).copied().collect()
+        stop.extend(ids.filter(stops));
+        stop
+    }
+
+    /// The helper has a `connect` command that core took for lost.
+    pub(super) fn leave(&mut self, peer: String, id: RunId) {
+        self.left.add(peer, id);
+    }
+
+    /// Another helper is about to say what it has.
+    pub(super) fn forget_left(&mut self) {
+        self.left = Left::default();
     }
 
     /// Marks the `connect` commands of a peer as to be ended that another command of its follows,
     /// and returns those that were not marked.
     pub(super) fn stop_followed_connects(&mut self, peer: &str) -> Vec<RunId> {
+        let mut stop = Vec::new();
         let pending = self.pending_of(peer);
         let commands = pending.filter(|(_, run)| run.kind.pair() == Pair::Connection);
         let mut commands: Vec<RunId> = commands.map(|(id, _)| id).collect();
-        commands.pop();
+        if commands.pop().is_some() {
+            // What core took for lost is older than all that is pending.
+            stop = self.left.take(peer);
+        }
         commands.retain(|id| {
             let run = self.runs.get_mut(id);
             run.is_some_and(|run| run.kind == ScriptKind::Connect && run.stop())
         });
-        commands
+        stop.extend(commands);
+        stop
     }
 
     /// Forgets the runs that have ended but whose output has not.
