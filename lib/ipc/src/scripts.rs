@@ -309,8 +309,8 @@ pub struct FailureChanges {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ToScripts {
-    /// Runs that an earlier helper started, as only core knows: watch them until they end, and start
-    /// no other script of their lanes before that. Several messages if there are many.
+    /// Runs that an earlier helper started, as only core knows: watch them until they end, and
+    /// start no other script of their lanes before that. Several messages if there are many.
     Adopt(Vec<UnderWay>),
     /// Everything from before has been named; begin.
     Ready {},

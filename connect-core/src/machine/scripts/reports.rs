@@ -246,7 +246,7 @@ impl Machine {
         };
         let (peer, pair) = (run.peer.clone(), run.kind.pair());
         let progress = match (&end, run.child()) {
-            (Ended::NotStarted(_), _) | (Ended::Stopped, None) => Progress::NeverStarted,
+            (Ended::NotStarted(_) | Ended::Stopped, None) => Progress::NeverStarted,
             _ => Progress::Made,
         };
         if progress == Progress::NeverStarted {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
+use connect_ipc::control::ServerLink;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::scripts::{Child, Ended, ScriptKind, ToScripts, UnderWay};
 use connect_ipc::setup::{Pair, SetupChange};
@@ -85,12 +86,16 @@ impl Machine {
     /// Core has processed the end of this run. It was not told to the helper, or the journal has
     /// lost it.
     fn over_resumed(&mut self, run: UnderWay, resumed: &mut Resumed) {
-        if self.scripts.settling.was_never_started(run.run) {
+        if run.child.is_none() && self.scripts.settling.was_never_started(run.run) {
             return resumed.stop.push(run.run);
         }
         resumed.over.push(run.run);
         if run.kind == ScriptKind::Connect {
-            // It may have been given up while it lived. What follows must not wait for it.
+            // It may have been given up while it lived, and its peer may have gone since. What
+            // follows must not wait for it.
+            if self.server.link() == ServerLink::Up && self.peers.find(&run.peer).is_none() {
+                resumed.stop.push(run.run);
+            }
             self.scripts.runs.leave(run.peer.clone(), run.run);
             resumed.commanded.insert(run.peer);
         }
@@ -141,8 +146,9 @@ impl Machine {
                     stop.extend(state.stopping.then_some(id));
                 }
                 (None, Some(order)) => {
-                    let order = ToScripts::Run(vec![order.run.clone()]);
-                    again.insert(id, (order, state.stopping));
+                    let (run, undoes_nothing) = self.scripts.settling.certain(order.run.clone());
+                    let stopping = state.stopping || undoes_nothing;
+                    again.insert(id, (ToScripts::Run(vec![run]), stopping));
                 }
                 // Nobody knows what happened to it.
                 (None, None) => lost.push(id),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
+use connect_ipc::scripts::Run;
 
 /// How long to wait before telling the helper, unless there is another message for it: a separate
 /// message for each run would wake it once more.
@@ -63,6 +64,19 @@ impl Settling {
     /// Whether a run whose end was processed was never started, as far as that is remembered.
     pub(super) fn was_never_started(&self, run: RunId) -> bool {
         self.unstarted.contains(&run)
+    }
+
+    /// An order for a helper that may not know the runs that it undoes, and whether it is certain
+    /// that none of them was started.
+    pub(super) fn certain(&self, mut order: Run) -> (Run, bool) {
+        let was_started = |run: &RunId| !self.was_never_started(*run);
+        if order.undoes.iter().any(was_started) {
+            order.undoes.retain(was_started);
+            return (order, false);
+        }
+        // It is not sent without them, since such an order is for something to undo.
+        let undoes_nothing = !order.undoes.is_empty();
+        (order, undoes_nothing)
     }
 
     /// There is something to tell the helper.

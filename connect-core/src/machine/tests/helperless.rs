@@ -2,7 +2,7 @@
 //! What core keeps for a script helper that is not there, while a peer comes and goes.
 
 use connect_ipc::RunId;
-use connect_ipc::scripts::{Ended, FromScripts};
+use connect_ipc::scripts::{Ended, FromScripts, ToScripts};
 
 use super::renumbered::settled;
 use super::rig::{Rig, record};
@@ -163,4 +163,25 @@ fn scripts_that_cannot_be_left_out_have_a_limit() {
     }
     assert!(kept(&rig) <= 2_100, "{}", kept(&rig));
     assert_eq!(refused, OFTEN - 1_000);
+}
+
+#[test]
+fn without_a_journal_what_was_never_started_is_not_undone_by_the_next_helper() {
+    let mut rig = settled(&["q"]);
+    rig.scripts_say(FromScripts::JournalFault(Some("no space".to_owned())));
+    comes(&mut rig);
+    let run = rig.ordered().remove(0).run;
+    rig.scripts_say(FromScripts::Taken(run));
+    rig.hear(KILL);
+    assert_eq!(rig.ordered().remove(0).undoes, [run]);
+    let end = Ended::NotStarted("no such file".to_owned());
+    rig.scripts_say(FromScripts::Ended { run, end });
+    rig.scripts_go();
+    rig.to_scripts.clear();
+    rig.scripts_come();
+    let told = rig.to_scripts.clone();
+    let again = rig.ordered().remove(0).run;
+    let stop = told.iter().position(|it| *it == ToScripts::Stop(again));
+    let ready = told.iter().position(|it| *it == ToScripts::Ready {});
+    assert!(stop.is_some() && stop < ready, "{told:?}");
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connect_ipc::scripts::{Child, FromScripts, Run, ToScripts};
+use connect_ipc::scripts::{Child, FromScripts, Run, ToScripts, UnderWay};
 use connect_ipc::setup::{Setup, SetupState};
 
 use super::helperless::{COMMANDS, KICK, KILL, comes, connected_by_command};
@@ -224,4 +224,57 @@ fn a_run_that_was_given_up_is_ended_when_another_follows() {
             "{news}: {told:?}"
         );
     }
+}
+
+/// A core that took a `connect` command for lost, since a helper without the journal did not know
+/// it; and the command, as the next helper reports it.
+fn given_up(mut rig: Rig) -> (Rig, UnderWay) {
+    comes(&mut rig);
+    let first = runs(&rig).remove(0);
+    rig.scripts_say(FromScripts::Taken(first.run));
+    rig.scripts_go();
+    rig.scripts_come();
+    let mut run = under_way(&first);
+    run.child = Some(Child {
+        pid: 5,
+        start_time: 6,
+    });
+    (rig, run)
+}
+
+#[test]
+fn a_run_that_was_given_up_is_told_again_to_end_when_its_peer_is_gone() {
+    let mut pairs = COMMANDS.to_vec();
+    pairs.retain(|(key, _)| *key != "disconnect");
+    let mut rig = Rig::alone(&[record("p", &pairs)], false);
+    rig.scripts_come();
+    rig.meet(&[]);
+    rig.answer_all();
+    let (mut rig, run) = given_up(rig);
+    rig.scripts_go();
+    rig.scripts_come_with(vec![run.clone()]);
+    rig.hear(KILL);
+    rig.answer_all();
+    // That message was lost with the connection.
+    rig.scripts_go();
+    rig.to_scripts.clear();
+    rig.scripts_come_with(vec![run.clone()]);
+    let told = &rig.to_scripts;
+    assert!(told.contains(&ToScripts::Stop(run.run)), "{told:?}");
+}
+
+#[test]
+fn a_run_that_was_given_up_does_not_outlive_a_peer_that_went_before_it_was_found() {
+    let (mut rig, run) = given_up(connected_by_command());
+    rig.to_scripts.clear();
+    rig.hear(KILL);
+    rig.answer_all();
+    let off = runs(&rig).remove(0).run;
+    rig.scripts_say(FromScripts::Taken(off));
+    rig.scripts_end([off]);
+    rig.scripts_go();
+    rig.to_scripts.clear();
+    rig.scripts_come_with(vec![run.clone()]);
+    let told = &rig.to_scripts;
+    assert!(told.contains(&ToScripts::Stop(run.run)), "{told:?}");
 }

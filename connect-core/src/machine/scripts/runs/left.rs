@@ -28,6 +28,16 @@ impl Left {
         runs
     }
 
+    /// Those of a peer that `last` follows.
+    pub(super) fn take_before(&mut self, peer: &str, last: RunId) -> Vec<RunId> {
+        let (before, after) = self.take(peer).into_iter().partition(|run| *run < last);
+        let after: Vec<RunId> = after;
+        for run in after {
+            self.add(peer.to_owned(), run);
+        }
+        before
+    }
+
     /// A command has ended.
     pub(super) fn remove(&mut self, run: RunId) {
         let Some(peer) = self.peers.remove(&run) else {

@@ -171,9 +171,8 @@ impl RunTable {
         let pending = self.pending_of(peer);
         let commands = pending.filter(|(_, run)| run.kind.pair() == Pair::Connection);
         let mut commands: Vec<RunId> = commands.map(|(id, _)| id).collect();
-        if commands.pop().is_some() {
-            // What core took for lost is older than all that is pending.
-            stop = self.left.take(peer);
+        if let Some(last) = commands.pop() {
+            stop = self.left.take_before(peer, last);
         }
         commands.retain(|id| {
             let run = self.runs.get_mut(id);
