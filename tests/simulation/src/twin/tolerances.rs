@@ -180,11 +180,12 @@ pub const ALL: &[Entry] = &[
         "The name of its own interface in the arguments of a script is not compared.",
         "The server numbers interfaces by how many peers it has added before."),
     entry(Tolerance::CutChecks, "cut-checks", Kind::Asked,
-        "A check whose only ping was refused, or ended with its peer, is not compared unless something is told of it; \
-         nor is the `BGCANCEL` for the ping of a peer that is disowned.",
+        "A check whose only ping was refused, or ended with its peer, is not compared, unless the service sends \
+         a warning or a notification about it. Nor is the `BGCANCEL` for the ping of a peer that is disowned.",
         "Whether a ping is under way when a peer goes depends on the phase."),
     entry(Tolerance::BeginOfChecks, "begin-of-checks", Kind::Asked,
-        "A check of which something is told belongs to the event before that, not to the one before its first ping.",
+        "If a check leads to a warning or a notification, it belongs to the event before that, not to the one before its \
+         first ping.",
         "Whether the event comes while the first ping is under way depends on the phase."),
     entry(Tolerance::Figures, "figures", Kind::Asked,
         "The figures of `info` are compared with the pings that were sent and answered, for each of the two alone, and \
@@ -194,11 +195,11 @@ pub const ALL: &[Entry] = &[
         "The server stops refusing at the next event.",
         "How many of the commands to be refused are sent before that depends on the phase."),
     entry(Tolerance::Promises, "promises", Kind::Asked,
-        "Of the promises of the simulation, both are held against those about the lines of the connection, but for the \
-         one that each command has a cause; the service of the manual may add a peer that is there, and may send lines \
-         that are not understood if a name looks like an option.",
-        "Scripts are not seen here, so nobody knows whose a greeting is, and the manual says no more than that `ADD` \
-         is submitted, with names as they are."),
+        "Of the promises of the simulation, only those about the lines sent to the server are checked, for both \
+         services. The promise that each command has a cause is not. The service of the manual may add a peer that \
+         the server has, and may send a line that the server does not understand if a name looks like an option.",
+        "The test does not see scripts, so it does not know which script has caused a `GREET`. The manual says only \
+         that `ADD` is submitted, and gives names as they are."),
 ];
 
 impl Tolerance {

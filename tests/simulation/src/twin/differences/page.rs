@@ -13,8 +13,11 @@ const TOLERANCES: &str = "
 
 A test plays the same events to this service and to a slow one that was written from the manual alone, and compares \
 what both do. The differences above are those that it lets pass, or that other tests show. Here is what it does not \
-compare, and why. Events are what others do: they add and remove peers, submit commands, change the database, do not \
-answer, end the service or its server, or suspend the host.
+compare, and why. This section is for those who want to judge the test, or work on it; operators need none of it.
+
+An event is what others do: they add and remove peers, submit commands, change the database, do not answer, end the \
+service or its server, or suspend the host. The phase of a peer is the time at which its checks begin; it is not the \
+same in the two services.
 ";
 
 /// The longest line of the page.
