@@ -33,13 +33,13 @@ pub const VARIABLES: [(&str, &str); 9] = [
     ),
     (
         "H_ADDRESS",
-        "the peer's address in words, as `ADDR` tells it",
+        "the peer's address, as in `INET 192.0.2.2 4070`",
     ),
     ("H_INTERFACE", "the peer's network interface"),
     (
         "H_RTT",
-        "the round-trip time in milliseconds: for `up` of the reply, for `down` the mean of all \
-         replies",
+        "the round-trip time in milliseconds: for `on-up` that of the reply because of which it is \
+         run, for `on-down` the mean of all replies",
     ),
 ];
 
