@@ -21,7 +21,6 @@ const EXIT_CODES: &str = "\
     \x20  2  the command line is wrong\n\
     \x20 65  the input, such as a peer database or its sources, is faulty\n\
     \x20 69  the service or the server does not run, or does not answer\n\
-    \x20 70  a fault of this program\n\
     \x20 71  the system refused something, such as a file\n\
     \x20 76  the program at the other end is of another version\n\
     \x20 77  permission is denied\n\

@@ -243,7 +243,10 @@ pub(crate) const fn meaning(state: PeerState) -> &'static str {
         PeerState::Killed => {
             "it was removed by a command, by the other host, or because the server ended"
         }
-        PeerState::Waiting => "it is passive, and has not connected since the service started",
+        PeerState::Waiting => {
+            "it is passive, or has a user and no auto, and has not connected since the service \
+             started"
+        }
         PeerState::Absent => {
             "it is watched or to be added at start-up, and was not added since the service started"
         }

@@ -58,6 +58,26 @@ fn three_peers_are_adopted_shown_missed_and_found_again() -> Outcome {
     Ok(())
 }
 
+#[test]
+fn two_active_peers_make_a_static_connection() -> Outcome {
+    let far = Site::new()?.build()?;
+    let near = Site::new()?.peer("far", &watched(&far.address())).build()?;
+    let address = near.address();
+    far.write_database(&[peerdb::Record::new("near", watched(&address))])?;
+    let _services = (near.connect(&[])?, far.connect(&[])?);
+    near.submit("active far")?;
+    far.submit("active near")?;
+    near.lab.wait_for_broadcast("NOTE KXDONE far")?;
+    far.lab.wait_for_broadcast("NOTE KXDONE near")?;
+    assert_eq!(near.submit("adopted")?, ["far"]);
+    assert_eq!(far.submit("adopted")?, ["near"]);
+    for site in [&near, &far] {
+        let contact = |it: &&String| it.contains("NOTE GREET") || it.contains("NOTE KNOCK");
+        assert_eq!(site.lab.broadcasts().iter().filter(contact).count(), 0);
+    }
+    Ok(())
+}
+
 /// A site with one peer that answers, and the site that answers.
 fn pair() -> anyhow::Result<(Site, Site, Service)> {
     let far = Site::new()?.build()?;

@@ -262,6 +262,19 @@ fn an_address_and_a_connect_command_are_enough_whatever_adds_the_peer() -> Outco
 }
 
 #[test]
+fn with_startup_a_peer_without_watch_is_connected_too() -> Outcome {
+    let site = Site::new()?
+        .with_answering_peers()
+        .peer("p", &[("connect", "echo QUJD")])
+        .build()?;
+    site.admin_ok(&format!("ADD -cork p {ANSWERING}"))?;
+    let _service = site.connect(&["--startup"])?;
+    site.lab.wait_for_command("GREET p QUJD")?;
+    assert_eq!(site.submit("adopted")?, [""; 0]);
+    Ok(())
+}
+
+#[test]
 fn two_sites_connect_dynamically_from_end_to_end() -> Outcome {
     let submit = program("lab-submit")?.display().to_string();
     // The passive site knows the user `road` and the peer that it is.
