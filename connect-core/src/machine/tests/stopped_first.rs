@@ -172,60 +172,6 @@ fn the_next_core_ends_a_command_that_another_one_follows() {
     );
 }
 
-/// A helper without the journal did not know the run, so core took it for lost. The next one has
-/// the journal again, and finds the child.
-#[test]
-fn a_run_that_was_given_up_and_whose_child_lives_runs_on() {
-    let mut rig = connected_by_command();
-    comes(&mut rig);
-    let first = runs(&rig).remove(0);
-    rig.scripts_say(FromScripts::Taken(first.run));
-    rig.scripts_go();
-    // A helper that could not use the directory of the journal.
-    rig.scripts_come();
-    rig.scripts_go();
-    rig.to_scripts.clear();
-    let mut run = under_way(&first);
-    run.child = Some(Child {
-        pid: 5,
-        start_time: 6,
-    });
-    rig.scripts_come_with(vec![run]);
-    assert!(
-        !rig.to_scripts.contains(&ToScripts::Stop(first.run)),
-        "{:?}",
-        rig.to_scripts
-    );
-}
-
-/// It holds the place of the peer in the helper, so what follows would wait for it.
-#[test]
-fn a_run_that_was_given_up_is_ended_when_another_follows() {
-    for news in [KICK, KILL] {
-        let mut rig = connected_by_command();
-        comes(&mut rig);
-        let first = runs(&rig).remove(0);
-        rig.scripts_say(FromScripts::Taken(first.run));
-        rig.scripts_go();
-        // A helper that could not use the directory of the journal.
-        rig.scripts_come();
-        rig.scripts_go();
-        let mut run = under_way(&first);
-        run.child = Some(Child {
-            pid: 5,
-            start_time: 6,
-        });
-        rig.scripts_come_with(vec![run]);
-        rig.hear(news);
-        rig.answer_all();
-        let told = &rig.to_scripts;
-        assert!(
-            told.contains(&ToScripts::Stop(first.run)),
-            "{news}: {told:?}"
-        );
-    }
-}
-
 /// A core that took a `connect` command for lost, since a helper without the journal did not know
 /// it; and the command, as the next helper reports it.
 fn given_up(mut rig: Rig) -> (Rig, UnderWay) {
@@ -240,6 +186,31 @@ fn given_up(mut rig: Rig) -> (Rig, UnderWay) {
         start_time: 6,
     });
     (rig, run)
+}
+
+/// The next helper has the journal again, and finds the child.
+#[test]
+fn a_run_that_was_given_up_and_whose_child_lives_runs_on() {
+    let (mut rig, run) = given_up(connected_by_command());
+    rig.scripts_go();
+    rig.to_scripts.clear();
+    rig.scripts_come_with(vec![run.clone()]);
+    let told = &rig.to_scripts;
+    assert!(!told.contains(&ToScripts::Stop(run.run)), "{told:?}");
+}
+
+/// It holds the place of the peer in the helper, so what follows would wait for it.
+#[test]
+fn a_run_that_was_given_up_is_ended_when_another_follows() {
+    for news in [KICK, KILL] {
+        let (mut rig, run) = given_up(connected_by_command());
+        rig.scripts_go();
+        rig.scripts_come_with(vec![run.clone()]);
+        rig.hear(news);
+        rig.answer_all();
+        let told = &rig.to_scripts;
+        assert!(told.contains(&ToScripts::Stop(run.run)), "{news}: {told:?}");
+    }
 }
 
 #[test]
