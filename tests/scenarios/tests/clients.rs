@@ -103,6 +103,17 @@ impl Drop for Following {
     }
 }
 
+/// Whether these programs are installed; says which is not.
+fn installed(programs: &[&str]) -> bool {
+    programs.iter().all(|program| {
+        let found = Command::new(program).arg("--version").output().is_ok();
+        if !found {
+            eprintln!("SKIPPED: {program} is not installed");
+        }
+        found
+    })
+}
+
 fn reads_follows_and_commands(language: &str, interpreter: &'static str) -> Outcome {
     let site = Site::new()?
         .with_answering_peers()
@@ -131,10 +142,16 @@ fn reads_follows_and_commands(language: &str, interpreter: &'static str) -> Outc
 
 #[test]
 fn a_client_in_python_reads_the_state_follows_events_and_gives_commands() -> Outcome {
+    if !installed(&["python3"]) {
+        return Ok(());
+    }
     reads_follows_and_commands("python", "python3")
 }
 
 #[test]
 fn a_client_in_shell_reads_the_state_follows_events_and_gives_commands() -> Outcome {
+    if !installed(&["socat", "jq"]) {
+        return Ok(());
+    }
     reads_follows_and_commands("sh", "sh")
 }
