@@ -245,6 +245,13 @@ impl Ledger {
         self.setups.get(key).map(|setup| &setup.state)
     }
 
+    /// The number of the change with which a setup was undone; `None` if it is not undone.
+    #[must_use]
+    pub fn undone_by(&self, key: &SetupKey) -> Option<RunId> {
+        let setup = self.setups.get(key)?;
+        setup.undone.map(|_| setup.number)
+    }
+
     /// Which scripts have failed, as core has told.
     pub(crate) const fn failures(&self) -> &Failures {
         &self.failures

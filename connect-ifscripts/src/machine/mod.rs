@@ -18,6 +18,7 @@
 
 mod io;
 mod recovery;
+mod sparing;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -32,7 +33,7 @@ use connect_ipc::scripts::{
 };
 use connect_ipc::setup::{ByLane, Lane};
 
-use crate::ledger::{Entry, Ledger, Origin, Stage, Unsettled};
+use crate::ledger::{Entry, Ledger, Origin, Stage};
 use crate::queue::{Full, Queues};
 pub use io::{Action, Input, Output};
 
@@ -177,9 +178,10 @@ impl Machine {
                 out.push(Output::ToCore(FromScripts::Setups(page)));
             }
             ToScripts::Setup(change) => {
-                let number = change.number;
+                let (number, key) = (change.number, change.setup.key.clone());
                 self.note(Entry::Setup(change), out);
                 out.push(Output::ToCore(FromScripts::Taken(number)));
+                self.drop_makers(&key, out);
             }
             ToScripts::Failures(changes) => self.note(Entry::Failures(changes), out),
             ToScripts::Over(runs) => self.lose_waiting(&runs, out),
@@ -245,6 +247,7 @@ impl Machine {
         if self.queue(&run, out) {
             self.spare(&run, out);
         }
+        self.drop_makers(&run.setup_key(), out);
     }
 
     /// Puts an ordered run into its queue. Returns whether there was room; if not, the run is over.
@@ -259,29 +262,6 @@ impl Machine {
             self.conclude(run.run, Ended::NotStarted(why), out);
         }
         pushed.is_ok()
-    }
-
-    /// Removes the runs from the queue again that a run undoes and that wait, and that run, too, if
-    /// none of them was started.
-    fn spare(&mut self, run: &Run, out: &mut Vec<Output>) {
-        for undone in &run.undoes {
-            if self.ledger.order(*undone).is_some() {
-                self.take_off(*undone);
-                self.conclude(*undone, Ended::Stopped, out);
-            }
-        }
-        if self.ledger.order(run.run).is_some() && self.undoes_nothing(run) {
-            self.take_off(run.run);
-            self.conclude(run.run, Ended::Stopped, out);
-        }
-    }
-
-    /// Whether it is certain that a run has nothing to undo. What core has settled meanwhile may
-    /// have been started.
-    fn undoes_nothing(&self, run: &Run) -> bool {
-        let never_started =
-            |run: &RunId| self.ledger.run(*run).is_some_and(Unsettled::never_started);
-        !run.undoes.is_empty() && run.undoes.iter().all(never_started)
     }
 
     fn adopt(&mut self, under_way: UnderWay, out: &mut Vec<Output>) {
@@ -454,19 +434,6 @@ impl Machine {
                 (undoing, Ended::Stopped)
             });
         }
-    }
-
-    /// The run that waits to undo `run`, if nothing that it undoes was ever started.
-    fn undoing(&self, run: RunId) -> Option<RunId> {
-        let known = self.ledger.run(run).filter(|known| known.never_started())?;
-        let Unsettled { under_way, .. } = known;
-        let mut waiting = self
-            .queues
-            .waiting_of(&under_way.peer, under_way.kind.lane());
-        waiting.find(|other| {
-            let order = self.ledger.order(*other);
-            order.is_some_and(|order| order.undoes.contains(&run) && self.undoes_nothing(order))
-        })
     }
 
     fn set_deadline(&mut self, run: RunId, deadline: Option<Monotonic>) {

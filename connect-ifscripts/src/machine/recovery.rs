@@ -82,6 +82,7 @@ impl Machine {
     fn spare_waiting(&mut self, run: RunId, out: &mut Vec<Output>) {
         if let Some(order) = self.ledger.order(run).map(Arc::clone) {
             self.spare(&order, out);
+            self.drop_makers(&order.setup_key(), out);
         }
     }
 }

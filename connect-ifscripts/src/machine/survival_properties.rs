@@ -436,11 +436,11 @@ impl World {
                 Ended::Lost => assert!(self.helpers > 1, "{id:?}"),
                 Ended::Stopped => {
                     let undoes = !run.undoes.is_empty() && none_spawned(run);
-                    let undone = self
-                        .core
-                        .orders
-                        .iter()
-                        .any(|other| other.undoes.contains(&id));
+                    let undoes_it = |other: &Run| {
+                        let is_undone = other.setup == Some(SetupState::Undone {});
+                        is_undone && other.run > id && other.setup_key() == run.setup_key()
+                    };
+                    let undone = self.core.orders.iter().any(undoes_it);
                     assert!(stopped || undoes || undone, "{id:?}");
                 }
                 other => panic!("{id:?} {other:?}"),

@@ -319,7 +319,8 @@ pub enum ToScripts {
     Recall(Option<SetupKey>),
     /// Queue these runs, in this order.
     Run(Vec<Run>),
-    /// A setup has changed without a script; answered by `taken` with its number.
+    /// A setup has changed without a script; answered by `taken` with its number. If it is undone,
+    /// what waits to make it is over as stopped; so it is if a run undoes it.
     Setup(SetupChange),
     /// Keep these failures for the next core, until the script succeeds.
     Failures(FailureChanges),

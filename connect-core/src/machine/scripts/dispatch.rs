@@ -111,17 +111,13 @@ impl Machine {
         if kind == ScriptKind::Ifup {
             self.interface_uses_record(&peer);
         }
-        let is_unsent = |undone| {
-            self.scripts
-                .runs
-                .get(undone)
-                .is_some_and(RunState::is_unsent)
+        let unsent = match run.setup {
+            Some(SetupState::Undone {}) => self.scripts.unsent_makers(&peer, kind.pair()),
+            _ => Vec::new(),
         };
-        let unsent: Vec<RunId> = run
-            .undoes
-            .extract_if(.., |undone| is_unsent(*undone))
-            .collect();
-        let is_spared = !unsent.is_empty() && run.undoes.is_empty();
+        let undoes_some = !run.undoes.is_empty();
+        run.undoes.retain(|undone| !unsent.contains(undone));
+        let is_spared = undoes_some && run.undoes.is_empty();
         let id = self.scripts.number();
         if let Some(SetupState::Made(_)) = run.setup {
             self.setup_ordered(&peer, kind.pair(), id);

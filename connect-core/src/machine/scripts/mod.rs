@@ -34,7 +34,7 @@ use connect_ipc::control::{
     HelperStatus, LaneStatus, LongScript, RecentScript, ScriptHelperStatus, ScriptStatus,
     ServerLink, WaitsFor,
 };
-use connect_ipc::scripts::{Child, EndedRun, Run, UnderWay};
+use connect_ipc::scripts::{Child, EndedRun, Run, ScriptKind, UnderWay};
 use connect_ipc::setup::{ByLane, Lane, Pair};
 
 use super::helper::Helper;
@@ -136,6 +136,13 @@ impl Scripts {
                 setups.set(pair, again);
             }
         }
+        // An `on-down` that undoes what is certain to have been made.
+        let mut orders = self.untaken_of(name).rev();
+        let last = orders.find(|run| run.kind.pair() == Pair::Hooks);
+        let is_to_undo = |run: &Run| run.kind == ScriptKind::OnDown && run.undoes.is_empty();
+        if setups.get(Pair::Hooks) == Progress::Idle && last.is_some_and(is_to_undo) {
+            setups.set(Pair::Hooks, Progress::Made);
+        }
         setups
     }
 
@@ -153,6 +160,14 @@ impl Scripts {
         let runs = self.runs.pending_of(peer);
         let runs = runs.filter(move |(id, run)| run.kind == maker && of.contains(id));
         runs.map(|(id, _)| id)
+    }
+
+    /// The runs of a peer that make a setup and that no helper can know.
+    pub(super) fn unsent_makers(&self, peer: &str, pair: Pair) -> Vec<RunId> {
+        let [maker, _] = pair.scripts();
+        let runs = self.runs.pending_of(peer);
+        let runs = runs.filter(|(_, run)| run.kind == maker && run.is_unsent());
+        runs.map(|(id, _)| id).collect()
     }
 
     /// The order of a run of which no helper can know.

@@ -115,7 +115,7 @@ impl Machine {
         };
         let limit = state.limit.map(|limit| Duration::from_secs(limit.into()));
         let (peer, script, asked_by) = (state.peer.clone(), state.kind, state.asked_by());
-        self.setup_started(&peer, script.pair(), id);
+        self.setup_started(&peer, script, id);
         // By then it has ended, or the helper reports that it cannot be ended.
         let word = limit.map(|limit| self.now + limit + KILL_AFTER + SURVIVES_AFTER);
         self.scripts.owe(id, word);
@@ -237,14 +237,14 @@ impl Machine {
     }
 
     /// A run has ended. What its own children still write belongs to it all the same.
-    pub(super) fn script_ended(&mut self, id: RunId, end: Ended) {
+    pub(in crate::machine) fn script_ended(&mut self, id: RunId, end: Ended) {
         self.scripts.owe(id, None);
         self.scripts.settling.settle(id, self.now);
         // A helper that connects again repeats its reports.
         let Some((run, asked_by)) = self.scripts.runs.end(id) else {
             return;
         };
-        let (peer, pair) = (run.peer.clone(), run.kind.pair());
+        let (peer, kind) = (run.peer.clone(), run.kind);
         let progress = match (&end, run.child()) {
             (Ended::NotStarted(_) | Ended::Stopped, None) => Progress::NeverStarted,
             _ => Progress::Made,
@@ -269,7 +269,7 @@ impl Machine {
         } else {
             self.scripts.runs.bound_ended(LINGERING);
         }
-        self.follow_run(&peer, pair, id, progress);
+        self.follow_run(&peer, kind, id, progress);
         self.conclude(Some(id), ended, asked_by);
     }
 }

@@ -116,7 +116,7 @@ impl Machine {
         let since = start_of(child, self.now);
         self.scripts.runs.start(run.run, child, since);
         self.scripts.watch_later(run.run, child, self.now);
-        self.setup_started(&run.peer, run.kind.pair(), run.run);
+        self.setup_started(&run.peer, run.kind, run.run);
     }
 
     /// Tells the helper the runs that it does not know, and which of all runs are to `stop`, and
@@ -165,8 +165,12 @@ impl Machine {
         // may be long.
         for (id, (message, stopping)) in again {
             let state = self.scripts.runs.get_mut(id);
-            if let Some(order) = state.and_then(|state| state.order.as_mut()) {
+            if let Some(state) = state
+                && let Some(order) = state.order.as_mut()
+            {
                 order.sent = true;
+                // It is told to the next helper, too, if the connection is lost before that.
+                state.stopping |= stopping;
                 if !stopping {
                     self.scripts.owe(id, Some(self.now));
                 }

@@ -163,12 +163,7 @@ impl Machine {
         }
         match then {
             AfterAlgs::Keep => {}
-            AfterAlgs::Configure { connection } => {
-                self.make_interface(id);
-                if connection {
-                    self.make_connection(id);
-                }
-            }
+            AfterAlgs::Configure { connection } => self.make_known(id, connection),
             AfterAlgs::Script(request) => self.serve_script_request(id, &request),
             AfterAlgs::Change(name) => self.apply_ifup(id, &name),
         }

@@ -96,7 +96,14 @@ impl Machine {
         }
         let (name, mut remains) = (peer.name().to_owned(), Remains::of(peer));
         remains.occasion = Some(self.occasion(peer, Reason::Down(DownReason::Unreachable)));
-        self.undo_one(&name, Pair::Hooks, &remains);
+        // The peer stays, so its state says what the next core must do.
+        match (progress, peer.record.clone()) {
+            (Progress::NeverStarted, _) => {
+                self.note_setup(&name, Pair::Hooks, SetupState::Undone {});
+            }
+            (_, Some(record)) => self.undo_hooks(&name, record, &remains),
+            (_, None) => {}
+        }
         self.set_hooks(id, Progress::Idle);
     }
 

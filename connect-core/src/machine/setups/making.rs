@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use connect_ipc::scripts::{ScriptKind, ToScripts};
+use connect_ipc::scripts::{Ended, ScriptKind, ToScripts};
 use connect_ipc::setup::{Made, Pair, Setup, SetupChange, SetupKey, SetupState};
 use connect_ipc::{PeerId, RunId};
 use connect_policy::changes::{after_ifup, for_ifdown};
@@ -97,13 +97,31 @@ impl Machine {
 
     /// Makes a peer's connection again, as soon as it is decided what becomes of the one that it
     /// has: a command that is ordered before would be unknown to that decision.
+    /// A command that is ordered before an `ifup` that is due would not wait for that.
     pub(in crate::machine) fn connect_when_decided(&mut self, id: PeerId, name: &str) {
         // Until the helper has the order, only the saved state knows that it was given.
         self.peers.note_change();
-        if self.is_undecided(name) {
+        if self.is_undecided(name) || self.is_ifup_due(id) {
             let by = self.scripts.next_run();
             self.scripts.recovery.awaited.insert(name.to_owned(), by);
         } else {
+            self.make_connection(id);
+        }
+    }
+
+    /// Whether a peer's `ifup` will be ordered as soon as the server has answered a question.
+    pub(in crate::machine) fn is_ifup_due(&self, id: PeerId) -> bool {
+        let peer = self.peers.get(id);
+        peer.is_some_and(|peer| peer.setups.get(Pair::Interface) == Progress::Due)
+    }
+
+    /// What a peer's `ifup` needs to know is known: orders that, and its `connect` command, if
+    /// `connection` or somebody has asked for it meanwhile.
+    pub(in crate::machine) fn make_known(&mut self, id: PeerId, connection: bool) {
+        self.make_interface(id);
+        let name = self.peers.get(id).map(Peer::name);
+        let awaited = name.and_then(|name| self.scripts.recovery.awaited.remove(name));
+        if connection || awaited.is_some() {
             self.make_connection(id);
         }
     }
@@ -128,6 +146,13 @@ impl Machine {
             ..Prepared::shell(&name, kind, record)
         });
         self.tell_stops(earlier);
+    }
+
+    /// The record of a peer with which its setups are undone: the present one if there is one,
+    /// otherwise the last one, so that a peer whose record was removed is still taken down.
+    fn record_to_undo(&self, name: &str, remains: &Remains) -> Option<Record> {
+        let current = self.database.current.peer(name);
+        current.or(remains.record.as_ref()).cloned()
     }
 
     /// Orders a script that changes a setup, or, if there is none, tells the script helper to keep
@@ -244,9 +269,21 @@ impl Machine {
             state,
             number: None,
         };
+        let is_undone = matches!(setup.state, SetupState::Undone {});
         let change = SetupChange { number, setup };
         self.scripts.changes.add(change.clone(), last_order);
         self.tell_scripts(ToScripts::Setup(change));
+        if is_undone {
+            self.drop_unsent_makers(name, pair);
+        }
+    }
+
+    /// As the script helper does with those that it has: what has not begun to make a setup that is
+    /// undone never begins.
+    fn drop_unsent_makers(&mut self, name: &str, pair: Pair) {
+        for run in self.scripts.unsent_makers(name, pair) {
+            self.script_ended(run, Ended::Stopped);
+        }
     }
 
     /// Undoes what is left of the setups of a peer that the server does not have any more.
@@ -268,21 +305,36 @@ impl Machine {
         }
     }
 
-    /// Undoes what is left of a setup.
+    /// Undoes what is left of a setup of a peer that is gone, or has become another one.
     pub(super) fn undo(&mut self, name: &str, pair: Pair, remains: &Remains) {
-        // The present record if there is one, otherwise the last one, so that a peer whose record
-        // was removed is still taken down.
-        let current = self.database.current.peer(name);
-        let Some(record) = current.or(remains.record.as_ref()).cloned() else {
-            return;
+        // A command that an earlier core had ordered would delay what follows.
+        let commands = match pair {
+            Pair::Connection => self.mark_connects(name),
+            Pair::Interface | Pair::Hooks => Vec::new(),
         };
-        let progress = remains.setups.get(pair);
-        if pair == Pair::Hooks {
-            return self.undo_hooks(name, record, remains);
+        if let Some(record) = self.record_to_undo(name, remains) {
+            if pair == Pair::Hooks {
+                self.scripts.note_undoing(name, pair, remains);
+                self.undo_hooks(name, record, remains);
+            } else {
+                self.order_undoing(name, pair, record, remains);
+            }
         }
+        self.tell_stops(commands);
+        // If there was no script to order, nothing is left to do.
+        self.scripts.settle_undoing(name);
+    }
+
+    /// Orders the script that undoes a setup, if there is anything to undo.
+    fn order_undoing(&mut self, name: &str, pair: Pair, record: Record, remains: &Remains) {
+        let progress = remains.setups.get(pair);
         let before = remains.in_use.as_deref().or(remains.record.as_ref());
         let was_kept = before.is_some_and(|it| self.has_script(it, pair));
         if !was_kept && !self.has_script(&record, pair) {
+            // Both keys have gone since the setup was made, and the script helper keeps it.
+            if matches!(progress, Progress::Made | Progress::Ordered { .. }) {
+                self.note_setup(name, pair, SetupState::Undone {});
+            }
             return;
         }
         if progress == Progress::NoScript && has_maker(Some(&record), pair) {
@@ -299,11 +351,6 @@ impl Machine {
                 Prepared::ifdown(name, &record, algorithms)
             }
         };
-        // A command that an earlier core had ordered would delay what follows.
-        let commands = match pair {
-            Pair::Connection => self.mark_connects(name),
-            Pair::Interface | Pair::Hooks => Vec::new(),
-        };
         // A command that no helper was sent ends at once, and then there is nothing to undo.
         self.scripts.note_undoing(name, pair, remains);
         self.order_setup(Prepared {
@@ -311,9 +358,6 @@ impl Machine {
             undoes: self.unknown_makers(name, pair, progress),
             ..prepared
         });
-        self.tell_stops(commands);
-        // If there was no script to order, nothing is left to do.
-        self.scripts.settle_undoing(name);
     }
 
     /// The runs of which one may have made a setup, if it is not known that one has.
@@ -353,19 +397,24 @@ impl Machine {
     }
 
     /// A script has started: if it makes a setup, that is made.
-    pub(in crate::machine) fn setup_started(&mut self, name: &str, pair: Pair, run: RunId) {
-        self.follow_run(name, pair, run, Progress::Made);
+    pub(in crate::machine) fn setup_started(&mut self, name: &str, kind: ScriptKind, run: RunId) {
+        self.follow_run(name, kind, run, Progress::Made);
     }
 
-    /// A run of a setup has started or ended, and shows this progress. If it was not started,
-    /// another run of this setup may be, as long as that one has not ended.
+    /// A run has started or ended. If it makes a setup, that has this progress. If it was not
+    /// started, another run of this setup may be, as long as that one has not ended.
     pub(in crate::machine) fn follow_run(
         &mut self,
         name: &str,
-        pair: Pair,
+        kind: ScriptKind,
         run: RunId,
         progress: Progress,
     ) {
+        let pair = kind.pair();
+        let [maker, _] = pair.scripts();
+        if kind != maker {
+            return;
+        }
         let recovery = &mut self.scripts.recovery;
         recovery.follow_told(name, pair, run, progress);
         let scripts = &self.scripts;

@@ -197,19 +197,35 @@ impl Machine {
         if has_moved {
             self.peer_moved(name, &keeps);
         }
-        if let Some(id) = id {
-            self.make_decided(id, name, &makes, connected);
-        }
+        self.make_decided(id, name, &makes, connected);
     }
 
     /// Makes what was decided for a peer, and its connection if that was to be made again and the
     /// last run that is known of it, `connected`, does not do that.
-    fn make_decided(&mut self, id: PeerId, name: &str, makes: &[Pair], connected: Option<RunId>) {
+    fn make_decided(
+        &mut self,
+        id: Option<PeerId>,
+        name: &str,
+        makes: &[Pair],
+        connected: Option<RunId>,
+    ) {
+        let Some(id) = id else {
+            // An earlier core may have been killed after it had the setup noted as undone, and
+            // before it said that the command is to end.
+            let commands = self.mark_connects(name);
+            return self.tell_stops(commands);
+        };
         if !makes.is_empty() {
             self.make(id, makes);
         }
-        let awaited = self.scripts.recovery.awaited.remove(name);
-        if awaited.is_some_and(|by| connected < Some(by)) && !makes.contains(&Pair::Connection) {
+        let awaited = self.scripts.recovery.awaited.get(name);
+        let again = awaited.is_some_and(|by| connected < Some(*by));
+        let again = again && !makes.contains(&Pair::Connection);
+        if again && self.is_ifup_due(id) {
+            return;
+        }
+        self.scripts.recovery.awaited.remove(name);
+        if again {
             self.make_connection(id);
         }
     }

@@ -526,3 +526,66 @@ fn a_peer_to_which_no_ping_could_be_sent_has_been_away_since_the_first_of_them()
     assert_eq!(variable(&up, "H_REASON"), "recovered");
     assert_eq!(variable(&up, "H_SINCE"), variable(&down, "H_SINCE"));
 }
+
+/// The peer goes down, or is removed, while there is no script helper: the next core runs what this
+/// one could not send.
+#[test]
+fn an_on_down_that_no_helper_got_is_run_by_the_next_core() {
+    let records = with(&[&HOOKS[1..]]);
+    for is_removed in [false, true] {
+        let mut old = added(&records);
+        old.ping(REPLY);
+        old.take_orders();
+        old.setups();
+        old.scripts_go();
+        if is_removed {
+            old.hear("NOTE KILL p");
+        } else {
+            old.ping(PingResult::Timeout);
+        }
+        let (_, state) = old.machine.state().unwrap();
+        let peers: &[&str] = if is_removed { &[] } else { &["p"] };
+        let mut rig = Rig::alone(&records, false);
+        rig.inherit(state);
+        rig.pinger_comes();
+        rig.scripts_come();
+        rig.meet(peers);
+        rig.answer_all();
+        if !is_removed {
+            rig.ping(PingResult::Timeout);
+        }
+        assert_eq!(scripts(&mut rig), ["on-down"], "removed: {is_removed}");
+    }
+}
+
+/// Where neither the one nor the other was sent, nothing has happened.
+#[test]
+fn an_on_up_and_an_on_down_that_no_helper_got_are_not_run_by_the_next_core() {
+    let mut old = added(&with(&[HOOKS]));
+    old.ping(REPLY);
+    let _ = old.ordered();
+    old.scripts_go();
+    old.ping(PingResult::Timeout);
+    let (_, state) = old.machine.state().unwrap();
+    let mut rig = Rig::alone(&with(&[HOOKS]), false);
+    rig.inherit(state);
+    rig.pinger_comes();
+    rig.scripts_come();
+    rig.meet(&["p"]);
+    rig.answer_all();
+    rig.ping(PingResult::Timeout);
+    assert_eq!(scripts(&mut rig), [""; 0]);
+}
+
+#[test]
+fn an_on_up_that_waits_is_dropped_also_where_there_is_no_on_down() {
+    let mut rig = added(&with(&[&HOOKS[..1]]));
+    rig.scripts_go();
+    rig.scripts_come();
+    rig.ping(REPLY);
+    rig.setups();
+    rig.ping(PingResult::Timeout);
+    let kept = rig.setups();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(kept[0].state, SetupState::Undone {});
+}

@@ -6,6 +6,7 @@
 //! The model of scripts searches every history of a few events; this one plays long ones, with the
 //! commands and faults that the model leaves out.
 
+use connect_ipc::scripts::ScriptKind;
 use proptest::prelude::*;
 
 use super::script_world::{Hooks, Setting, Start, Step, World};
@@ -28,7 +29,8 @@ fn usual() -> BoxedStrategy<Step> {
         14 => (p.clone(), 0u8..2).prop_map(|(at, it)| Step::Add(at, it)),
         8 => p.clone().prop_map(Step::Kill),
         8 => p.clone().prop_map(Step::Kick),
-        3 => p.prop_map(Step::OrderIfup),
+        3 => p.clone().prop_map(Step::OrderIfup),
+        2 => p.prop_map(Step::OrderIfdown),
         4 => Just(Step::LoseServer),
         10 => Just(Step::Connect),
         2 => Just(Step::NewServer),
@@ -80,6 +82,9 @@ fn setting() -> impl Strategy<Value = Setting> {
         3 => Just(Hooks::Connection),
         3 => Just(Hooks::Both),
         1 => Just(Hooks::UndoOnly),
+        1 => Just(Hooks::MakeOnly),
+        1 => Just(Hooks::WithoutIfdown),
+        1 => Just(Hooks::WithoutDisconnect),
     ];
     let seldom = || prop::bool::weighted(0.3);
     let hooks = prop::collection::vec(hooks, 1..4);
@@ -710,5 +715,130 @@ fn a_script_that_core_has_seen_start_is_not_started_again() {
         let kicked = [Step::Kick(0), Step::Flow, Step::KeepsOnly(1), Step::Connect];
         let gone = [Step::Flow, Step::Kill(0)];
         plays_well(hooks, begins.chain(kicked).chain(gone));
+    }
+}
+
+/// The kinds of the scripts that were started.
+fn kinds(starts: &[Start]) -> Vec<ScriptKind> {
+    starts.iter().map(|start| start.kind).collect()
+}
+
+#[test]
+fn what_waits_when_its_peer_goes_is_never_started_also_where_nothing_undoes_it() {
+    let added = [Step::Add(0, 0), Step::Flow];
+    let gone = [Step::Kill(0), Step::Flow, Step::Wait, Step::Flow];
+    for hooks in [Hooks::MakeOnly, Hooks::WithoutIfdown] {
+        let steps = added.into_iter().chain(gone);
+        assert_eq!(kinds(&plays_well(hooks, steps)), []);
+        // There is no helper, so that nothing is sent; or one ends before it has noted all.
+        for count in 1..12 {
+            let dies = [Step::HelperDiesAfter(count)];
+            let steps = added.into_iter().chain(dies).chain(gone);
+            assert_eq!(kinds(&plays_well(hooks, steps)), []);
+        }
+        let steps = [Step::Unlink].into_iter().chain(added).chain(gone);
+        let steps = steps.chain([Step::Connect, Step::Flow]);
+        assert_eq!(kinds(&plays_well(hooks, steps)), []);
+    }
+}
+
+#[test]
+fn what_an_operator_orders_is_never_started_when_its_peer_has_gone() {
+    use ScriptKind::{Connect, Disconnect, Ifdown, Ifup};
+    for (hooks, order, expected) in [
+        (Hooks::Interface, Step::OrderIfup(0), [Ifup, Ifdown]),
+        (Hooks::Connection, Step::Kick(0), [Connect, Disconnect]),
+    ] {
+        let steps = SETTLED
+            .into_iter()
+            .chain([order, Step::Flow, Step::Kill(0), Step::Flow]);
+        assert_eq!(kinds(&plays_well(hooks, steps)), expected);
+    }
+}
+
+/// The server has lost the peer. Core has said that its setups are undone, and is killed before it
+/// says that its command is to end; or both processes die while it ends.
+#[test]
+fn the_next_core_ends_the_command_of_a_peer_that_is_gone() {
+    let connected = [
+        Step::Add(0, 0),
+        Step::Flow,
+        // `ifup`, and then `connect`.
+        Step::Turn(true),
+        Step::Flow,
+        Step::Exit(0),
+        Step::Flow,
+        Step::Turn(true),
+        Step::Flow,
+        Step::Save,
+    ];
+    let dies = [Step::CoreDiesAfter(0, 2), Step::Kill(0), Step::Flow];
+    let steps = connected.into_iter().chain(dies);
+    plays_well(Hooks::MakeOnly, steps.chain([Step::Connect, Step::Flow]));
+    let both = [Step::Kill(0), Step::Flow, Step::HelperDies, Step::CoreDies];
+    let steps = connected.into_iter().chain(both);
+    plays_well(Hooks::MakeOnly, steps.chain([Step::Connect, Step::Flow]));
+}
+
+#[test]
+fn an_ifdown_that_an_operator_orders_does_not_count_as_ifup() {
+    let orders = [
+        Step::Add(0, 0),
+        Step::Flow,
+        Step::OrderIfdown(0),
+        Step::Flow,
+        Step::OrderIfup(0),
+        Step::Flow,
+    ];
+    let run = [
+        // Neither `ifup` can be started.
+        Step::Turn(false),
+        Step::Flow,
+        Step::Turn(true),
+        Step::Flow,
+        Step::Exit(0),
+        Step::Flow,
+        Step::Turn(false),
+        Step::Flow,
+        Step::Kill(0),
+    ];
+    let starts = plays_well(Hooks::Interface, orders.into_iter().chain(run));
+    assert_eq!(starts.len(), 3, "{starts:?}");
+}
+
+#[test]
+fn a_kick_waits_for_the_ifup_that_is_due() {
+    let steps = [
+        Step::Add(0, 0),
+        Step::Kick(0),
+        Step::CoreHears(2),
+        Step::HelperReads(9),
+        Step::Turn(true),
+        Step::Flow,
+    ];
+    let starts = plays_well(Hooks::MakeOnly, steps);
+    assert_eq!(kinds(&starts), [ScriptKind::Ifup, ScriptKind::Connect]);
+}
+
+/// Core tells the next helper an order that undoes nothing, and the connection breaks before it has
+/// said so.
+#[test]
+fn what_undoes_nothing_is_not_run_though_the_connection_breaks_while_that_is_told() {
+    for (kept, read) in (0..2).flat_map(|kept| (0..6).map(move |read| (kept, read))) {
+        let steps = [
+            Step::Add(0, 0),
+            Step::Flow,
+            Step::Turn(false),
+            Step::Kill(0),
+            Step::CoreHears(5),
+            Step::CoreReadsHelper(10),
+            Step::KeepsOnly(kept),
+            Step::CoreReadsHelper(3),
+            Step::HelperReads(read),
+            Step::Unlink,
+            Step::Connect,
+            Step::Flow,
+        ];
+        plays_well(Hooks::Interface, steps);
     }
 }

@@ -2,7 +2,7 @@
 //! A world of a few peers in which core's machine and the script helper's are real, and the server
 //! is small. It notes what is lost, doubled, out of order, or undone without having been made.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use connect_ifscripts::ledger::{Entry, Ledger, Origin};
@@ -35,19 +35,33 @@ pub(super) enum Hooks {
     Both,
     /// Only those that undo.
     UndoOnly,
+    /// Only those that make something.
+    MakeOnly,
+    /// Nothing undoes what `ifup` does.
+    WithoutIfdown,
+    /// Nothing undoes what `connect` does.
+    WithoutDisconnect,
 }
 
 impl Hooks {
-    /// Each script that makes something, with the one that undoes it.
-    fn pairs(self) -> Vec<(ScriptKind, ScriptKind)> {
-        let interface = (ScriptKind::Ifup, ScriptKind::Ifdown);
-        let connection = (ScriptKind::Connect, ScriptKind::Disconnect);
+    fn kinds(self) -> &'static [ScriptKind] {
+        use ScriptKind::{Connect, Disconnect, Ifdown, Ifup};
         match self {
-            Hooks::Interface => vec![interface],
-            Hooks::Connection => vec![connection],
-            Hooks::Both => vec![interface, connection],
-            Hooks::UndoOnly => vec![],
+            Hooks::Interface => &[Ifup, Ifdown],
+            Hooks::Connection => &[Connect, Disconnect],
+            Hooks::Both => &[Ifup, Ifdown, Connect, Disconnect],
+            Hooks::UndoOnly => &[Ifdown, Disconnect],
+            Hooks::MakeOnly => &[Ifup, Connect],
+            Hooks::WithoutIfdown => &[Ifup, Connect, Disconnect],
+            Hooks::WithoutDisconnect => &[Ifup, Ifdown, Connect],
         }
+    }
+
+    /// Each script that makes something, with the one that undoes it.
+    fn pairs(self) -> impl Iterator<Item = (ScriptKind, ScriptKind)> {
+        let pairs = Pair::OF_PRESENCE.into_iter().map(Pair::scripts);
+        let named = pairs.filter(move |[make, _]| self.kinds().contains(make));
+        named.map(|[make, undo]| (make, undo))
     }
 }
 
@@ -90,8 +104,9 @@ pub(super) enum Step {
     Kick(usize),
     /// A client submits `active PEER`.
     Active(usize),
-    /// An operator orders the peer's `ifup`.
+    /// An operator orders the peer's `ifup`, or its `ifdown`.
     OrderIfup(usize),
+    OrderIfdown(usize),
     /// The server notes another address of the peer, which may have any.
     Move(usize),
     /// The server renames the peer's interface, and core hears of it at once, if it is connected.
@@ -147,9 +162,11 @@ struct Process {
 pub(super) struct Start {
     run: RunId,
     peer: String,
-    kind: ScriptKind,
+    pub(super) kind: ScriptKind,
     /// Whether it could be started, as far as anybody can tell.
     works: bool,
+    /// It changes no setup: an operator has asked for it.
+    is_extra: bool,
 }
 
 pub(super) struct World {
@@ -183,6 +200,8 @@ pub(super) struct World {
     core_has_died: bool,
     /// The scripts that the helper refused.
     refused: Vec<(String, ScriptKind)>,
+    /// Everything that is known is known to all, and nothing happens any more.
+    is_settled: bool,
     pub(super) troubles: Vec<String>,
 }
 
@@ -193,6 +212,10 @@ struct Scripts {
     journal: Vec<Entry>,
     processes: BTreeMap<RunId, Process>,
     starts: Vec<Start>,
+    /// Runs that change no setup.
+    extra: HashSet<RunId>,
+    /// Those that the present helper was told to end.
+    ending: HashSet<RunId>,
 }
 
 impl Scripts {
@@ -215,6 +238,7 @@ impl Scripts {
                     peer,
                     kind,
                     works: true,
+                    is_extra: self.extra.contains(&run),
                 });
             }
         }
@@ -401,17 +425,7 @@ impl World {
             if setting.mobile {
                 pairs.push(("mobile", "t"));
             }
-            match hooks {
-                Hooks::Interface => pairs.extend([("ifup", "up"), ("ifdown", "down")]),
-                Hooks::Connection => pairs.extend([("connect", "on"), ("disconnect", "off")]),
-                Hooks::Both => pairs.extend([
-                    ("ifup", "up"),
-                    ("ifdown", "down"),
-                    ("connect", "on"),
-                    ("disconnect", "off"),
-                ]),
-                Hooks::UndoOnly => pairs.extend([("ifdown", "down"), ("disconnect", "off")]),
-            }
+            pairs.extend(hooks.kinds().iter().map(|kind| (kind.name(), "script")));
             records.push(record(NAMES[at], &pairs));
         }
         let n = records.len();
@@ -450,6 +464,7 @@ impl World {
             no_state: false,
             core_has_died: false,
             refused: Vec::new(),
+            is_settled: false,
             troubles: Vec::new(),
             setting,
         };
@@ -499,15 +514,8 @@ impl World {
                 }
             }
             Step::Active(at) => self.server.job(&format!("active {}", NAMES[at % n])),
-            Step::OrderIfup(at) => {
-                if !self.setting.orders {
-                    return;
-                }
-                self.causes[at % n][0] += 1;
-                let (peer, script) = (NAMES[at % n].to_owned(), InterfaceScript::Ifup);
-                self.rig.request(1, 1, Request::RunScript { peer, script });
-                self.pass_on();
-            }
+            Step::OrderIfup(at) => self.order(at % n, InterfaceScript::Ifup),
+            Step::OrderIfdown(at) => self.order(at % n, InterfaceScript::Ifdown),
             Step::Move(at) => {
                 if self.setting.mobile {
                     self.server.move_peer(at % n);
@@ -586,6 +594,15 @@ impl World {
         }
         if self.helper_dies_after == Some(0) {
             self.helper_dies();
+        }
+    }
+
+    fn order(&mut self, at: usize, script: InterfaceScript) {
+        if self.setting.orders {
+            self.causes[at][0] += usize::from(script == InterfaceScript::Ifup);
+            let peer = NAMES[at].to_owned();
+            self.rig.request(1, 1, Request::RunScript { peer, script });
+            self.pass_on();
         }
     }
 
@@ -814,6 +831,7 @@ impl World {
         self.helper_dies_after = None;
         self.unlink();
         self.helpers += 1;
+        self.scripts.ending.clear();
         self.scripts.outbox = Outbox::default();
         let mut ledger = Ledger::default();
         for entry in &self.scripts.journal {
@@ -889,7 +907,14 @@ impl World {
                 None => {}
             }
             match output {
-                HelperOutput::Journal(entry) => self.scripts.journal.push(entry),
+                HelperOutput::Journal(entry) => {
+                    if let Entry::Ordered(run) = &entry
+                        && run.setup.is_none()
+                    {
+                        self.scripts.extra.insert(run.run);
+                    }
+                    self.scripts.journal.push(entry);
+                }
                 HelperOutput::Accepted(under_way) => self.scripts.outbox.accept(under_way),
                 HelperOutput::Forget(runs) => self.scripts.outbox.forget(&runs),
                 HelperOutput::ToCore(message) => {
@@ -916,13 +941,22 @@ impl World {
                     };
                     self.give(input, works);
                 }
-                HelperOutput::LookUp(_) | HelperOutput::Act(..) => {}
+                HelperOutput::LookUp(_) => {}
+                HelperOutput::Act(run, _) => {
+                    self.scripts.ending.insert(run);
+                }
             }
         }
     }
 
     fn start(&mut self, order: &Run, works: bool) {
         let (kind, run, peer) = (order.kind, order.run, order.peer.clone());
+        let is_extra = order.setup.is_none();
+        let at = index(&peer).unwrap();
+        if self.is_settled && kind.undone_by().is_some() && !self.server.peers[at].is_there {
+            self.troubles
+                .push(format!("{peer}: {kind:?} begins, and the peer is gone"));
+        }
         let mut of_lane = self.scripts.starts.iter();
         if let Some(later) =
             of_lane.find(|it| it.peer == peer && it.kind.lane() == kind.lane() && it.run >= run)
@@ -950,6 +984,7 @@ impl World {
             peer: peer.clone(),
             kind,
             works,
+            is_extra,
         });
         if !works {
             let why = "there is no such program".to_owned();
@@ -1026,6 +1061,22 @@ impl World {
         self.dies_after = None;
         self.helper_dies_after = None;
         self.restore_database();
+        for _ in 0..5 {
+            self.connect(true);
+            self.flow();
+            self.wait();
+        }
+        self.is_settled = true;
+        for (run, process) in &self.scripts.processes {
+            let at = index(&process.peer).unwrap();
+            let is_wanted = self.server.peers[at].is_there || process.kind != ScriptKind::Connect;
+            if process.alive && !is_wanted && !self.scripts.ending.contains(run) {
+                self.troubles.push(format!(
+                    "{}: {run:?} connects a peer that is gone",
+                    process.peer
+                ));
+            }
+        }
         for _ in 0..30 + 30 * self.n() {
             self.connect(true);
             self.flow();
@@ -1058,7 +1109,7 @@ impl World {
             }
             if *hooks == Hooks::UndoOnly {
                 for undo in [ScriptKind::Ifdown, ScriptKind::Disconnect] {
-                    let of = |it: &&Start| it.peer == NAMES[at] && it.kind == undo;
+                    let of = |it: &&Start| it.peer == NAMES[at] && it.kind == undo && !it.is_extra;
                     let count = self.scripts.starts.iter().filter(of).count();
                     let removals = self.server.peers[at].removals;
                     if count > removals + self.causes[at][0] {
@@ -1075,10 +1126,12 @@ impl World {
 
     fn check(&self, at: usize, make: ScriptKind, undo: ScriptKind, faults: &mut Vec<String>) {
         let name = NAMES[at];
-        let of_pair =
-            |start: &&Start| start.peer == name && (start.kind == make || start.kind == undo);
+        let of_pair = |start: &&Start| {
+            start.peer == name && start.kind.pair() == make.pair() && !start.is_extra
+        };
         let starts: Vec<&Start> = self.scripts.starts.iter().filter(of_pair).collect();
         let peer = &self.server.peers[at];
+        let has_undo = self.setting.hooks[at].kinds().contains(&undo);
         let was_refused = |kind| self.refused.iter().any(|it| it.0 == name && it.1 == kind);
         let is_made = starts
             .iter()
@@ -1089,7 +1142,7 @@ impl World {
             .iter()
             .any(|start| start.kind == undo && !start.works)
             || was_refused(undo);
-        if !peer.is_there && is_made && !undo_failed {
+        if !peer.is_there && is_made && has_undo && !undo_failed {
             faults.push(format!("{name}: {} is lost", undo.name()));
         }
         let excused = self.was_struck[at] || self.ever_unknown || self.met[at] || was_refused(make);
@@ -1107,7 +1160,7 @@ impl World {
             made = start.kind != undo && (start.works || made);
         }
         let causes = self.causes[at][usize::from(make == ScriptKind::Connect)];
-        if again > causes && !was_refused(undo) {
+        if again > causes && has_undo && !was_refused(undo) {
             faults.push(format!(
                 "{name}: {} again {again} times for {causes}",
                 make.name()
