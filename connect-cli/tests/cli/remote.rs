@@ -71,7 +71,8 @@ impl Site {
                 "Port {port}\nListenAddress 127.0.0.1\nHostKey {dir}/host\nPidFile none\n\
              AuthorizedKeysFile {dir}/authorized\nPasswordAuthentication no\n\
              KbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\n\
-             AcceptEnv SSH_HOST_OF_TEST\nForceCommand /bin/sh {dir}/there\n",
+             AcceptEnv SSH_HOST_OF_TEST\nForceCommand /bin/sh {dir}/there\n\
+             # The user's own shell reads and says nothing.\nSetEnv HOME={dir}\n",
                 dir = dir.display(),
             ),
         )?;
