@@ -111,7 +111,7 @@ enum LineContent<'a> {
         /// More on it, as the service's sockets have it under the name of the kind.
         data: serde_json::Value,
     },
-    /// Events were left out, since they were not read fast enough.
+    /// Events were left out: they were not read fast enough, or too many came in a second.
     Dropped {
         /// How many.
         events: u64,
@@ -247,7 +247,7 @@ impl Events {
             return json_line(seq, LineContent::Dropped { events }, out);
         }
         let events = text::count(events, "event");
-        let line = format!("! {events} left out here, because this program read too slowly");
+        let line = format!("! {events} left out here: read too slowly, or too many in a second");
         out.painted_flushed(&(line, Paint::Bad))
     }
 }

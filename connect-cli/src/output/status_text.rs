@@ -237,8 +237,9 @@ pub(crate) const fn meaning(state: PeerState) -> &'static str {
         }
         PeerState::Adding => "it is being added",
         PeerState::Gone => {
-            "it was removed because it did not answer, with its server, by the other host (with \
-             auto), or while the service did not run"
+            "it is not at the server, though it should be: it did not answer, the server ended, the \
+             other host ended the connection (with auto), or it was removed while the service did \
+             not run"
         }
         PeerState::Killed => {
             "it was removed by a command, by the other host, or because the server ended"

@@ -159,7 +159,7 @@ pub enum Reply {
     Event(Event),
     /// The latest events, oldest first, without those of the kinds `reply` and `output`. Final.
     Recent(Vec<Event>),
-    /// This many events were left out because they were not read fast enough.
+    /// This many events were left out: not read fast enough, or too many came in a second.
     Dropped {
         /// How many.
         events: u64,
@@ -297,7 +297,7 @@ pub struct Counters {
     pub commands: u64,
     /// Knocks that were refused.
     pub refused_knocks: u64,
-    /// Events left out for observers that read too slowly.
+    /// Events left out for clients that read too slowly, or for which too many came in a second.
     pub events_dropped: u64,
     /// Lines of core's log that were lost, because nobody read it or it could not be written.
     pub log_lines_lost: u64,
@@ -414,8 +414,8 @@ pub enum PeerState {
     Down,
     /// It is being added.
     Adding,
-    /// It was removed because it did not answer, with its server, by the other host (with `auto`),
-    /// or while the service did not run.
+    /// It is not at the server, though it should be: it did not answer, the server ended, the other
+    /// host ended the connection (with `auto`), or it was removed while the service did not run.
     Gone,
     /// It was removed by a command, by the other host, or because the server ended.
     Killed,

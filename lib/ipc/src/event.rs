@@ -15,7 +15,7 @@ use crate::setup::Lane;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Event {
-    /// Events are numbered without gaps from 1 while core runs.
+    /// From 1 on while core runs. Replies are numbered only while a client asks for them.
     pub seq: u64,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,

@@ -39,7 +39,7 @@ promises! {
     /// Nothing follows from anything but the plan.
     SameRun = "P0", "the same plan is the same run";
     /// Pings at the server.
-    OnePing = "P1", "never two pings of one connection in flight for a peer";
+    OnePing = "P1", "never two pings of one peer in flight on one connection of core";
     /// `ADD` of peers that are there.
     NoKnownAdd = "P2", "no ADD for a name that core knows to be there";
     /// Jobs and requests.
@@ -47,7 +47,7 @@ promises! {
     /// Figures of `info`.
     Figures = "P4", "figures are what the server saw";
     /// Pairs and order of scripts.
-    Scripts = "P5", "scripts run once, in order and in turn, each for a cause of its own";
+    Scripts = "P5", "scripts run once and in order, one at a time, each for its own cause";
     /// What scripts are given.
     ScriptFacts = "P6", "arguments and environment are what record and server say";
     /// Attempts of a check.
@@ -61,7 +61,7 @@ promises! {
     /// Lines.
     Lines = "P11", "each line fits and can be understood";
     /// Events.
-    Events = "P12", "events come without gap or double";
+    Events = "P12", "each event comes once and none is missing";
     /// Bounded turns.
     Turns = "P13", "turns, lines and children are bounded";
     /// Bounded tables.

@@ -92,7 +92,7 @@ const COMMANDS: Family = counter("commands", "Service commands.");
 const REFUSED_KNOCKS: Family = counter("refused_knocks", "Knocks that were refused.");
 const EVENTS_DROPPED: Family = counter(
     "events_dropped",
-    "Events left out for observers that read too slowly.",
+    "Events left out for clients that read too slowly, or got too many in a second.",
 );
 const OBSERVERS: Family = gauge("observers", "Connections on the observers' socket.");
 const OBSERVERS_TURNED_AWAY: Family = counter(
