@@ -136,14 +136,19 @@ impl Scripts {
                 setups.set(pair, again);
             }
         }
-        // An `on-down` that undoes what is certain to have been made.
-        let mut orders = self.untaken_of(name).rev();
-        let last = orders.find(|run| run.kind.pair() == Pair::Hooks);
-        let is_to_undo = |run: &Run| run.kind == ScriptKind::OnDown && run.undoes.is_empty();
-        if setups.get(Pair::Hooks) == Progress::Idle && last.is_some_and(is_to_undo) {
+        if setups.get(Pair::Hooks) == Progress::Idle && self.owes_on_down(name) {
             setups.set(Pair::Hooks, Progress::Made);
         }
         setups
+    }
+
+    /// Whether the helper may not have the `on-down` that was ordered last, and that undoes what is
+    /// certain to have been made.
+    fn owes_on_down(&self, name: &str) -> bool {
+        let mut orders = self.untaken_of(name).rev();
+        let last = orders.find(|run| run.kind.pair() == Pair::Hooks);
+        let is_to_undo = |run: &Run| run.kind == ScriptKind::OnDown && run.undoes.is_empty();
+        last.is_some_and(is_to_undo)
     }
 
     /// Whether a run of this peer that makes a setup, other than the run `than`, has not ended: an

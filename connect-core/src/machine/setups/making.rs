@@ -119,10 +119,25 @@ impl Machine {
     /// `connection` or somebody has asked for it meanwhile.
     pub(in crate::machine) fn make_known(&mut self, id: PeerId, connection: bool) {
         self.make_interface(id);
+        self.note_no_ifup(id);
         let name = self.peers.get(id).map(Peer::name);
         let awaited = name.and_then(|name| self.scripts.recovery.awaited.remove(name));
         if connection || awaited.is_some() {
             self.make_connection(id);
+        }
+    }
+
+    /// An `ifup` that is still due is not ordered any more: the record has lost it meanwhile, or
+    /// the server does not say which interface or address the peer has.
+    fn note_no_ifup(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get_mut(id)
+            && peer.setups.get(Pair::Interface) == Progress::Due
+        {
+            let progress = match at_first(peer.record.as_ref(), Pair::Interface) {
+                Progress::Due => Progress::NeverStarted,
+                progress => progress,
+            };
+            peer.setups.set(Pair::Interface, progress);
         }
     }
 
@@ -256,6 +271,10 @@ impl Machine {
 
     /// Tells the script helper to keep a change for which there is no script.
     pub(super) fn note_setup(&mut self, name: &str, pair: Pair, state: SetupState) {
+        if matches!(state, SetupState::Undone {}) {
+            // First, so that this note replaces the one before them.
+            self.drop_unsent_makers(name, pair);
+        }
         let orders = self.scripts.untaken_of(name);
         let orders = orders.filter(|run| run.kind.pair() == pair);
         let last_order = orders.map(|run| run.run).max();
@@ -269,13 +288,9 @@ impl Machine {
             state,
             number: None,
         };
-        let is_undone = matches!(setup.state, SetupState::Undone {});
         let change = SetupChange { number, setup };
         self.scripts.changes.add(change.clone(), last_order);
         self.tell_scripts(ToScripts::Setup(change));
-        if is_undone {
-            self.drop_unsent_makers(name, pair);
-        }
     }
 
     /// As the script helper does with those that it has: what has not begun to make a setup that is
@@ -302,6 +317,12 @@ impl Machine {
             self.undo(name, pair, remains);
         } else if progress == Progress::NeverStarted {
             self.note_setup(name, pair, SetupState::Undone {});
+        } else if self.scripts.certain(name, remains.setups).get(pair) == Progress::Made {
+            // An `on-down` that was ordered when the peer was unreachable, and that the helper may
+            // not have.
+            let mut ordered = remains.clone();
+            ordered.setups.set(pair, Progress::Made);
+            self.scripts.note_undoing(name, pair, &ordered);
         }
     }
 

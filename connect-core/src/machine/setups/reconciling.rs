@@ -215,6 +215,13 @@ impl Machine {
             let commands = self.mark_connects(name);
             return self.tell_stops(commands);
         };
+        let record = self.peers.get(id).and_then(|peer| peer.record.as_ref());
+        let has_command = record.is_some_and(|record| record.get("connect").is_some());
+        if makes.contains(&Pair::Connection) && !has_command {
+            // No command follows the one of an earlier peer of this name.
+            let commands = self.mark_connects(name);
+            self.tell_stops(commands);
+        }
         if !makes.is_empty() {
             self.make(id, makes);
         }

@@ -527,35 +527,57 @@ fn a_peer_to_which_no_ping_could_be_sent_has_been_away_since_the_first_of_them()
     assert_eq!(variable(&up, "H_SINCE"), variable(&down, "H_SINCE"));
 }
 
-/// The peer goes down, or is removed, while there is no script helper: the next core runs what this
-/// one could not send.
+/// The peer goes down, or is removed, or both, while there is no script helper: the next core runs
+/// what this one could not send.
 #[test]
 fn an_on_down_that_no_helper_got_is_run_by_the_next_core() {
     let records = with(&[&HOOKS[1..]]);
-    for is_removed in [false, true] {
+    for (is_down, is_removed) in [(true, false), (false, true), (true, true)] {
         let mut old = added(&records);
         old.ping(REPLY);
         old.take_orders();
         old.setups();
         old.scripts_go();
-        if is_removed {
-            old.hear("NOTE KILL p");
-        } else {
+        if is_down {
             old.ping(PingResult::Timeout);
         }
-        let (_, state) = old.machine.state().unwrap();
-        let peers: &[&str] = if is_removed { &[] } else { &["p"] };
-        let mut rig = Rig::alone(&records, false);
-        rig.inherit(state);
-        rig.pinger_comes();
-        rig.scripts_come();
-        rig.meet(peers);
-        rig.answer_all();
+        if is_removed {
+            old.hear("NOTE KILL p");
+        }
+        let mut rig = successor(&mut old, &records, if is_removed { &[] } else { &["p"] });
         if !is_removed {
             rig.ping(PingResult::Timeout);
         }
-        assert_eq!(scripts(&mut rig), ["on-down"], "removed: {is_removed}");
+        assert_eq!(scripts(&mut rig), ["on-down"], "{is_down} {is_removed}");
     }
+}
+
+/// A core without notes of a script helper that goes on from what this one saves.
+fn successor(old: &mut Rig, records: &[Record], peers: &[&str]) -> Rig {
+    let (_, state) = old.machine.state().unwrap();
+    let mut rig = Rig::alone(records, false);
+    rig.inherit(state);
+    rig.pinger_comes();
+    rig.scripts_come();
+    rig.meet(peers);
+    rig.answer_all();
+    rig
+}
+
+#[test]
+fn what_an_earlier_peer_of_the_name_is_owed_does_not_keep_the_next_from_its_on_up() {
+    let mut old = added(&with(&[]));
+    old.ping(REPLY);
+    old.database(&with(&[HOOKS]));
+    old.scripts_go();
+    old.ping(PingResult::Timeout);
+    old.hear("NOTE KILL p");
+    old.hear(ADD);
+    old.answer_all();
+    let mut rig = successor(&mut old, &with(&[HOOKS]), &["p"]);
+    assert_eq!(scripts(&mut rig), ["on-down"]);
+    rig.ping(REPLY);
+    assert_eq!(scripts(&mut rig), ["on-up"]);
 }
 
 /// Where neither the one nor the other was sent, nothing has happened.
@@ -566,13 +588,7 @@ fn an_on_up_and_an_on_down_that_no_helper_got_are_not_run_by_the_next_core() {
     let _ = old.ordered();
     old.scripts_go();
     old.ping(PingResult::Timeout);
-    let (_, state) = old.machine.state().unwrap();
-    let mut rig = Rig::alone(&with(&[HOOKS]), false);
-    rig.inherit(state);
-    rig.pinger_comes();
-    rig.scripts_come();
-    rig.meet(&["p"]);
-    rig.answer_all();
+    let mut rig = successor(&mut old, &with(&[HOOKS]), &["p"]);
     rig.ping(PingResult::Timeout);
     assert_eq!(scripts(&mut rig), [""; 0]);
 }

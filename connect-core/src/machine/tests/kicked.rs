@@ -224,3 +224,46 @@ fn the_command_of_a_later_peer_does_not_count_for_an_earlier_one() {
     rig.answer_all();
     assert_eq!(scripts(&mut rig), ["connect p"]);
 }
+
+/// The record loses `ifup` while the server is asked what that needs.
+#[test]
+fn it_waits_for_no_ifup_that_the_record_has_lost() {
+    let with_ifup = [COMMANDS, &[("ifup", "up")]].concat();
+    let mut rig = Rig::joined(&[record("p", &with_ifup)], &[]);
+    rig.hear(ADD);
+    rig.database(&[record("p", COMMANDS)]);
+    rig.answer_all();
+    let first = rig.runs();
+    let kinds: Vec<_> = first.iter().map(|(_, kind)| *kind).collect();
+    assert_eq!(kinds, ["connect"]);
+    rig.scripts_end(first.iter().map(|(run, _)| *run));
+    rig.hear(KICK);
+    rig.answer_all();
+    assert_eq!(scripts(&mut rig), ["connect p"]);
+}
+
+/// The last core had the setup noted as undone, and was killed before it said that the command is
+/// to end. The next peer of this name has no command that would follow.
+#[test]
+fn the_command_of_an_earlier_peer_is_ended_also_where_none_follows() {
+    let mut old = connected_by_command();
+    comes(&mut old);
+    let orders = old.ordered();
+    let command = UnderWay {
+        child: Some(Child {
+            pid: 7,
+            start_time: 0,
+        }),
+        ..under_way(&orders[0])
+    };
+    old.hear(KILL);
+    let kept = old.setups();
+    let mut next = started_at(old.now + Duration::from_secs(1));
+    next.database(&[record("p", &[("peer", "INET 192.0.2.1 1"), ("watch", "t")])]);
+    next.kept = kept;
+    next.scripts_come_with(vec![command.clone()]);
+    next.meet(&["p"]);
+    next.answer_all();
+    let stop = ToScripts::Stop(command.run);
+    assert!(next.to_scripts.contains(&stop), "{:?}", next.to_scripts);
+}

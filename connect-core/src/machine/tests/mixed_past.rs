@@ -71,12 +71,14 @@ fn what_no_helper_got_and_nothing_undoes_is_dropped_with_its_peer() {
             .collect();
         let mut rig = Rig::joined(&[record("p", &make_only)], &[]);
         rig.scripts_go();
-        for _ in 0..3 {
+        for _ in 0..5 {
             rig.hear(ADD);
             rig.answer_all();
             assert_eq!(rig.machine.scripts.pending(), 1);
             rig.hear(KILL);
             assert_eq!(rig.machine.scripts.pending(), 0);
+            // That nothing is left to undo.
+            assert_eq!(rig.machine.scripts.untaken(), 1);
         }
     }
 }
