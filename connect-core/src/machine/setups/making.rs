@@ -453,13 +453,13 @@ impl Machine {
         let noted = scripts.recovery.progress(name, pair);
         let is_noted = noted.as_ref().is_some_and(is_settled);
         let undoing = scripts.recovery.undoing.get(name);
-        let is_undoing = undoing.is_some_and(|it| is_settled(&it.setups.get(pair)));
+        let is_undoing = undoing.is_some_and(|it| is_settled(&it.remains.setups.get(pair)));
         let recovery = &mut self.scripts.recovery;
         if is_noted {
             recovery.set_progress(name, pair, progress);
         }
         if let Some(undoing) = recovery.undoing.get_mut(name).filter(|_| is_undoing) {
-            undoing.setups.set(pair, progress);
+            undoing.remains.setups.set(pair, progress);
         }
         if let Some(peer) = peer {
             peer.setups.set(pair, progress);

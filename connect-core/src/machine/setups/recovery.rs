@@ -33,6 +33,15 @@ pub(super) struct Cause {
     pub(super) gone: Option<Gone>,
 }
 
+/// A peer that is gone, while the script helper may not have an order to undo one of its setups.
+#[derive(Clone, Debug)]
+pub(super) struct Undoing {
+    pub(super) remains: Remains,
+    /// No run for it has this number or a later one, but those that undo its setups. An `on-down`
+    /// may have been ordered long before the peer had gone.
+    pub(super) by: RunId,
+}
+
 /// Who has seen that a peer was removed, or that another one of its name was added.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Gone {
@@ -89,7 +98,7 @@ pub(in crate::machine) struct Recovery {
     /// The peers that have moved and of which the script helper must be told that.
     pub(super) followed: HashSet<String>,
     /// What is left of peers whose undoing was ordered.
-    pub(super) undoing: BTreeMap<String, Remains>,
+    pub(super) undoing: BTreeMap<String, Undoing>,
     /// The peers whose `ifup` or `ifdown` had not ended when the script helper connected: it may
     /// have renamed the interface while core was not connected.
     active: HashSet<String>,

@@ -10,7 +10,7 @@ use peerdb::{Database, Record};
 
 use super::decision::{Now, decide};
 use super::progress::{PeerSetups, Progress};
-use super::recovery::Gone;
+use super::recovery::{Gone, Undoing};
 use super::remains::{Remains, pairs};
 use crate::machine::Machine;
 use crate::machine::inheritance::{PeerState, SavedRemains};
@@ -29,11 +29,16 @@ impl Scripts {
     /// The undoing of a setup is about to be ordered.
     pub(super) fn note_undoing(&mut self, peer: &str, pair: Pair, remains: &Remains) {
         let is_first = self.undoes(peer).all(|(of, _)| of != pair);
+        let by = self.next_run();
         let undoing = self.recovery.undoing.entry(peer.to_owned());
-        let undoing = undoing.or_insert_with(|| remains.clone());
+        let undoing = undoing.or_insert_with(|| Undoing {
+            remains: remains.clone(),
+            by,
+        });
         // If several were added and removed, the first is the one that was set up.
         if is_first {
-            undoing.setups.set(pair, remains.setups.get(pair));
+            let progress = remains.setups.get(pair);
+            undoing.remains.setups.set(pair, progress);
         }
     }
 
@@ -80,15 +85,16 @@ impl Machine {
             };
             (name, setups, remains, gone_by)
         });
-        let ordered = recovery.undoing.iter().filter_map(|(name, remains)| {
+        let ordered = recovery.undoing.iter().filter_map(|(name, undoing)| {
+            let remains = &undoing.remains;
             // What is to be undone may not have been made: then neither order is given again.
             let made = self.scripts.certain(name, remains.setups);
             let mut setups = PeerSetups::all(Progress::Idle);
             for (pair, _) in self.scripts.undoes(name) {
                 setups.set(pair, made.get(pair));
             }
-            let gone_by = self.scripts.undoes(name).map(|(_, run)| run).min()?;
-            Some((name, setups, remains, gone_by))
+            let first = self.scripts.undoes(name).map(|(_, run)| run).min()?;
+            Some((name, setups, remains, first.max(undoing.by)))
         });
         let undoes = |setups: &PeerSetups, pair| decide(setups.get(pair).past(), Now::Absent).undo;
         undecided

@@ -605,3 +605,42 @@ fn an_on_up_that_waits_is_dropped_also_where_there_is_no_on_down() {
     assert_eq!(kept.len(), 1, "{kept:?}");
     assert_eq!(kept[0].state, SetupState::Undone {});
 }
+
+/// The helper has read up to the `connect` of the peer that was unreachable, and core is killed
+/// before it knows that. The peer has gone since, and another one of its name is there.
+#[test]
+fn what_was_ordered_before_a_peer_had_gone_is_not_taken_for_that_of_the_next() {
+    let records = with(&[&[("connect", "on")], HOOKS]);
+    let mut old = added(&records);
+    let mut kept = Vec::new();
+    for result in [Some(REPLY), None] {
+        let runs = old.to_scripts.iter().filter_map(|it| match it {
+            ToScripts::Run(runs) => Some(runs[0].run),
+            _ => None,
+        });
+        let runs: Vec<_> = runs.collect();
+        kept = old.setups();
+        old.scripts_end(runs);
+        if let Some(result) = result {
+            old.ping(result);
+        }
+    }
+    assert_eq!(kept.len(), 1, "the hooks are made");
+    // `on-down`, and then `connect` once more.
+    old.ping(PingResult::Timeout);
+    old.ping(PingResult::Timeout);
+    let kept = old.setups();
+    assert_eq!(kept.len(), 2, "on-down and connect: {kept:?}");
+    old.hear("NOTE KILL p");
+    old.hear(ADD);
+    old.answer_all();
+    let (_, state) = old.machine.state().unwrap();
+    let mut rig = Rig::alone(&records, false);
+    rig.inherit(state);
+    rig.kept = kept;
+    rig.pinger_comes();
+    rig.scripts_come();
+    rig.meet(&["p"]);
+    rig.answer_all();
+    assert_eq!(scripts(&mut rig), ["connect"]);
+}
