@@ -238,8 +238,8 @@ pub(crate) const fn meaning(state: PeerState) -> &'static str {
         PeerState::Adding => "it is being added",
         PeerState::Gone => {
             "it is not at the server, though it should be: it did not answer, the server ended, the \
-             other host ended the connection (with auto), or it was removed while the service did \
-             not run"
+             other host ended the connection (with auto), it could not be added again, or it was \
+             removed while the service did not run or was not connected"
         }
         PeerState::Killed => {
             "it was removed by a command, by the other host, or because the server ended"

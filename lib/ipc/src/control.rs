@@ -415,7 +415,8 @@ pub enum PeerState {
     /// It is being added.
     Adding,
     /// It is not at the server, though it should be: it did not answer, the server ended, the other
-    /// host ended the connection (with `auto`), or it was removed while the service did not run.
+    /// host ended the connection (with `auto`), it could not be added again, or it was removed
+    /// while the service did not run or was not connected.
     Gone,
     /// It was removed by a command, by the other host, or because the server ended.
     Killed,
