@@ -11,14 +11,12 @@ use connect_ipc::control::{Reply, ScriptPlan, ServerLink};
 use connect_ipc::event::EventKind;
 use connect_ipc::frame::length;
 use connect_ipc::scripts::{InterfaceScript, ScriptKind};
-use connect_ipc::setup::Pair;
 
 use crate::machine::Machine;
 use crate::machine::commands::MAX_ASKED;
 use crate::machine::peers::Particulars;
 use crate::machine::requester::{ScriptPurpose, ScriptRequest};
 use crate::machine::server::{AfterAlgs, Pending};
-use crate::machine::setups::progress::Progress;
 
 /// How many runs that operators requested may be pending at a time. Nobody starts more by hand, and
 /// each needs memory for a whole environment until it is started.
@@ -104,10 +102,9 @@ impl Machine {
     /// an operator's `ifup` must not count as one of them. This lasts only until the server has
     /// answered a question, or the script helper has said what it keeps.
     pub(in crate::machine) fn comes_too_early(&self, id: PeerId) -> bool {
-        self.peers.get(id).is_some_and(|peer| {
-            let is_due = peer.setups.get(Pair::Interface) == Progress::Due;
-            is_due || self.scripts.recovery.is_pending(peer.name())
-        })
+        let peer = self.peers.get(id);
+        self.is_ifup_due(id)
+            || peer.is_some_and(|peer| self.scripts.recovery.is_pending(peer.name()))
     }
 
     /// Answers why a script is neither run nor shown.

@@ -52,8 +52,7 @@ impl Machine {
         }
         // Without a helper each change of the peer would leave two more orders.
         let no_helper = self.scripts.helper.ready().is_none();
-        let comes_first = peer.setups.get(Pair::Interface) == Progress::Due;
-        if no_helper || comes_first || self.is_undecided(peer.name()) {
+        if no_helper || self.is_ifup_due(id) || self.is_undecided(peer.name()) {
             return;
         }
         let occasion = self.arrival_of(peer, reason, failed_checks, changed);

@@ -25,7 +25,7 @@ pub(in crate::machine) fn names_script(record: &Record, pair: Pair) -> bool {
 }
 
 /// Whether a record names the script that makes the setup of a pair.
-fn has_maker(record: Option<&Record>, pair: Pair) -> bool {
+pub(super) fn has_maker(record: Option<&Record>, pair: Pair) -> bool {
     let [maker, _] = pair.scripts();
     record.is_some_and(|record| record.get(maker.name()).is_some())
 }
@@ -130,8 +130,8 @@ impl Machine {
     /// An `ifup` that is still due is not ordered any more: the record has lost it meanwhile, or
     /// the server does not say which interface or address the peer has.
     fn note_no_ifup(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers.get_mut(id)
-            && peer.setups.get(Pair::Interface) == Progress::Due
+        if self.is_ifup_due(id)
+            && let Some(peer) = self.peers.get_mut(id)
         {
             let progress = match at_first(peer.record.as_ref(), Pair::Interface) {
                 Progress::Due => Progress::NeverStarted,

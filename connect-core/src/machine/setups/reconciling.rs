@@ -12,7 +12,7 @@ use connect_policy::changes::of_present;
 use peerdb::Record;
 
 use super::decision::{Now, Past, decide};
-use super::making::at_first;
+use super::making::{at_first, has_maker};
 use super::progress::{PeerSetups, Progress};
 use super::recovery::{Cause, DECIDED_IN_A_TURN};
 use super::remains::Remains;
@@ -216,8 +216,7 @@ impl Machine {
             return self.tell_stops(commands);
         };
         let record = self.peers.get(id).and_then(|peer| peer.record.as_ref());
-        let has_command = record.is_some_and(|record| record.get("connect").is_some());
-        if makes.contains(&Pair::Connection) && !has_command {
+        if makes.contains(&Pair::Connection) && !has_maker(record, Pair::Connection) {
             // No command follows the one of an earlier peer of this name.
             let commands = self.mark_connects(name);
             self.tell_stops(commands);

@@ -11,6 +11,7 @@ use connect_ipc::setup::{Made, Pair, Setup, SetupState};
 use connect_policy::hooks::DefaultHooks;
 use peerdb::Record;
 
+use super::super::State;
 use super::rig::{Rig, record};
 
 /// A peer that is reconnected when it does not answer.
@@ -226,13 +227,7 @@ fn an_on_down_that_an_earlier_core_has_ordered_is_not_run_again_whatever_it_has_
     let (_, state) = old.machine.state().unwrap();
     old.ping(PingResult::Timeout);
     old.take_orders();
-    let mut rig = Rig::alone(&with(&[HOOKS]), false);
-    rig.inherit(state);
-    rig.kept = old.setups();
-    rig.pinger_comes();
-    rig.scripts_come();
-    rig.meet(&["p"]);
-    rig.answer_all();
+    let mut rig = successor(state, &with(&[HOOKS]), old.setups(), &["p"]);
     rig.ping(PingResult::Timeout);
     assert_eq!(scripts(&mut rig), [""; 0]);
     rig.ping(REPLY);
@@ -333,7 +328,17 @@ fn a_hook_that_cannot_be_executed_is_told_and_counts_as_never_started() {
 /// A new core, whose script helper keeps this and that has no state, meets a server with these
 /// peers.
 fn next(records: &[Record], kept: Vec<Setup>, peers: &[&str]) -> Rig {
+    begins(Rig::alone(records, false), kept, peers)
+}
+
+/// The same, and it goes on from what the core before it has saved.
+fn successor(state: State, records: &[Record], kept: Vec<Setup>, peers: &[&str]) -> Rig {
     let mut rig = Rig::alone(records, false);
+    rig.inherit(state);
+    begins(rig, kept, peers)
+}
+
+fn begins(mut rig: Rig, kept: Vec<Setup>, peers: &[&str]) -> Rig {
     rig.kept = kept;
     rig.pinger_comes();
     rig.scripts_come();
@@ -385,15 +390,12 @@ fn what_the_next_core_inherits_agrees_with_what_was_ordered() {
             old.take_orders();
         }
         let (_, state) = old.machine.state().unwrap();
-        let mut rig = Rig::alone(&all(), false);
-        rig.inherit(state);
-        if has_journal {
-            rig.kept = old.setups();
-        }
-        rig.pinger_comes();
-        rig.scripts_come();
-        rig.meet(&["p"]);
-        rig.answer_all();
+        let kept = if has_journal {
+            old.setups()
+        } else {
+            Vec::new()
+        };
+        let mut rig = successor(state, &all(), kept, &["p"]);
         rig.ping(REPLY);
         let expected: &[&str] = if taken { &[] } else { &["on-up"] };
         assert_eq!(scripts(&mut rig), expected, "taken {taken}");
@@ -408,12 +410,7 @@ fn a_peer_that_was_up_without_hooks_is_so_for_the_next_core() {
     end_all(&mut old);
     old.ping(REPLY);
     let (_, state) = old.machine.state().unwrap();
-    let mut rig = Rig::alone(&all(), false);
-    rig.inherit(state);
-    rig.pinger_comes();
-    rig.scripts_come();
-    rig.meet(&["p"]);
-    rig.answer_all();
+    let mut rig = successor(state, &all(), Vec::new(), &["p"]);
     rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), [""; 0]);
     rig.ping(PingResult::Timeout);
@@ -544,24 +541,14 @@ fn an_on_down_that_no_helper_got_is_run_by_the_next_core() {
         if is_removed {
             old.hear("NOTE KILL p");
         }
-        let mut rig = successor(&mut old, &records, if is_removed { &[] } else { &["p"] });
+        let (_, state) = old.machine.state().unwrap();
+        let peers: &[&str] = if is_removed { &[] } else { &["p"] };
+        let mut rig = successor(state, &records, Vec::new(), peers);
         if !is_removed {
             rig.ping(PingResult::Timeout);
         }
         assert_eq!(scripts(&mut rig), ["on-down"], "{is_down} {is_removed}");
     }
-}
-
-/// A core without notes of a script helper that goes on from what this one saves.
-fn successor(old: &mut Rig, records: &[Record], peers: &[&str]) -> Rig {
-    let (_, state) = old.machine.state().unwrap();
-    let mut rig = Rig::alone(records, false);
-    rig.inherit(state);
-    rig.pinger_comes();
-    rig.scripts_come();
-    rig.meet(peers);
-    rig.answer_all();
-    rig
 }
 
 #[test]
@@ -574,7 +561,8 @@ fn what_an_earlier_peer_of_the_name_is_owed_does_not_keep_the_next_from_its_on_u
     old.hear("NOTE KILL p");
     old.hear(ADD);
     old.answer_all();
-    let mut rig = successor(&mut old, &with(&[HOOKS]), &["p"]);
+    let (_, state) = old.machine.state().unwrap();
+    let mut rig = successor(state, &with(&[HOOKS]), Vec::new(), &["p"]);
     assert_eq!(scripts(&mut rig), ["on-down"]);
     rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), ["on-up"]);
@@ -588,7 +576,8 @@ fn an_on_up_and_an_on_down_that_no_helper_got_are_not_run_by_the_next_core() {
     let _ = old.ordered();
     old.scripts_go();
     old.ping(PingResult::Timeout);
-    let mut rig = successor(&mut old, &with(&[HOOKS]), &["p"]);
+    let (_, state) = old.machine.state().unwrap();
+    let mut rig = successor(state, &with(&[HOOKS]), Vec::new(), &["p"]);
     rig.ping(PingResult::Timeout);
     assert_eq!(scripts(&mut rig), [""; 0]);
 }
@@ -612,20 +601,9 @@ fn an_on_up_that_waits_is_dropped_also_where_there_is_no_on_down() {
 fn what_was_ordered_before_a_peer_had_gone_is_not_taken_for_that_of_the_next() {
     let records = with(&[&[("connect", "on")], HOOKS]);
     let mut old = added(&records);
-    let mut kept = Vec::new();
-    for result in [Some(REPLY), None] {
-        let runs = old.to_scripts.iter().filter_map(|it| match it {
-            ToScripts::Run(runs) => Some(runs[0].run),
-            _ => None,
-        });
-        let runs: Vec<_> = runs.collect();
-        kept = old.setups();
-        old.scripts_end(runs);
-        if let Some(result) = result {
-            old.ping(result);
-        }
-    }
-    assert_eq!(kept.len(), 1, "the hooks are made");
+    end_all(&mut old);
+    old.ping(REPLY);
+    end_all(&mut old);
     // `on-down`, and then `connect` once more.
     old.ping(PingResult::Timeout);
     old.ping(PingResult::Timeout);
@@ -635,12 +613,6 @@ fn what_was_ordered_before_a_peer_had_gone_is_not_taken_for_that_of_the_next() {
     old.hear(ADD);
     old.answer_all();
     let (_, state) = old.machine.state().unwrap();
-    let mut rig = Rig::alone(&records, false);
-    rig.inherit(state);
-    rig.kept = kept;
-    rig.pinger_comes();
-    rig.scripts_come();
-    rig.meet(&["p"]);
-    rig.answer_all();
+    let mut rig = successor(state, &records, kept, &["p"]);
     assert_eq!(scripts(&mut rig), ["connect"]);
 }
