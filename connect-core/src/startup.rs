@@ -117,7 +117,7 @@ pub(crate) async fn prepare(
     let loaded = Database::load(&paths.database);
     if let Some((run, state)) = left(paths, saved_state::load).map_err(system)? {
         let database = match &loaded {
-            Ok(database) if !state.has_struck(database) => None,
+            Ok(database) if !state.has_peers_without_record(database) => None,
             _ => left(paths, kept_database::load).map_err(system)?,
         };
         driver.feed(Input::Inherited(Box::new(Inherited {

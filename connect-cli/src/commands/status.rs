@@ -52,7 +52,7 @@ fn after_help() -> String {
     format!(
         "States of a peer:\n\
          {}\n\
-         After the state come: that the record was changed or struck since the peer was added \
+         After the state come: that the record was changed or removed since the peer was added \
          (see reload), why a new address of the peer is not used (re-resolve), when it is added \
          again (when-dead), and scripts whose latest run failed. For peers that are named, the \
          lookups of their host names follow the table. FAIL is the number of failed attempts \

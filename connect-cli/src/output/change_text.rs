@@ -39,7 +39,7 @@ pub(crate) fn standing(change: &PeerChange) -> String {
             }
             format!("record changed ({})", named.join(", "))
         }
-        RecordStanding::Struck => "not in the database any more".to_owned(),
+        RecordStanding::Removed => "not in the database any more".to_owned(),
         RecordStanding::New => "has auto, but is not at the server".to_owned(),
     }
 }
@@ -151,7 +151,7 @@ pub(crate) struct ChangesReport<'a> {
     /// How many have values of an earlier record.
     pub(crate) changed: u64,
     /// How many the database does not have any more.
-    pub(crate) struck: u64,
+    pub(crate) removed: u64,
     /// How many were not added yet.
     pub(crate) new: u64,
     /// The first of them.
@@ -165,7 +165,7 @@ impl<'a> ChangesReport<'a> {
         let listed = changes.list.iter();
         ChangesReport {
             changed: changes.counts.changed,
-            struck: changes.counts.struck,
+            removed: changes.counts.removed,
             new: changes.counts.new,
             peers: listed
                 .map(|change| ChangeReport::new(program, change))
@@ -181,7 +181,7 @@ impl<'a> ChangesReport<'a> {
 pub(crate) struct ChangeReport<'a> {
     /// The peer's name.
     pub(crate) peer: &'a str,
-    /// `changed`, `struck` or `new`.
+    /// `changed`, `removed` or `new`.
     pub(crate) standing: RecordStanding,
     /// The keys whose new values are not in use yet.
     pub(crate) keys: &'a [String],

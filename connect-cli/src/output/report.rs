@@ -199,7 +199,7 @@ pub(crate) struct PeerReport<'a> {
     pub(crate) removal: Option<Removal>,
     /// Round-trip figures.
     pub(crate) ping: PingReport,
-    /// `changed`, `struck` or `new` if it differs from the database, else `null`.
+    /// `changed`, `removed` or `new` if it differs from the database, else `null`.
     pub(crate) record: Option<RecordStanding>,
     /// The lookups of its host name, if its record asks for them.
     #[serde(skip_serializing_if = "Option::is_none")]

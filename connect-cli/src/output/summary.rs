@@ -178,7 +178,7 @@ pub(crate) fn state_since(peer: &PeerStatus) -> Option<u64> {
 pub(crate) fn stale_record(peer: &PeerStatus) -> Option<&'static str> {
     match peer.connection.record? {
         RecordStanding::Changed => Some("record changed"),
-        RecordStanding::Struck => Some("record struck"),
+        RecordStanding::Removed => Some("record removed"),
         RecordStanding::New => None,
     }
 }

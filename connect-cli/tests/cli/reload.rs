@@ -26,7 +26,7 @@ fn changes() -> Changes {
         peers: 3,
         counts: ChangeCounts {
             changed: 4,
-            struck: 1,
+            removed: 1,
             new: 1,
         },
         list: vec![
@@ -36,7 +36,7 @@ fn changes() -> Changes {
                 &["key", "peer"],
                 Remedy::Active,
             ),
-            change("-b ob", RecordStanding::Struck, &[], Remedy::Kill),
+            change("-b ob", RecordStanding::Removed, &[], Remedy::Kill),
             change("carol", RecordStanding::New, &[], Remedy::Active),
             change("dave", RecordStanding::Changed, &["laddr"], Remedy::Ifup),
         ],
@@ -158,7 +158,7 @@ fn row(name: &str, state: PeerState, record: Option<RecordStanding>) -> Result<P
 fn table() -> Result<Vec<PeerStatus>> {
     Ok(vec![
         row("alice", PeerState::Up, Some(RecordStanding::Changed))?,
-        row("bob", PeerState::Unwatched, Some(RecordStanding::Struck))?,
+        row("bob", PeerState::Unwatched, Some(RecordStanding::Removed))?,
         row("carol", PeerState::Absent, Some(RecordStanding::New))?,
         row("erin", PeerState::Up, None)?,
     ])

@@ -2,7 +2,7 @@
 //! The peers that the server no longer has, and why: a peer that is gone is shown until it is back.
 //!
 //! ```text
-//!   peer removed --> Departure --back, or struck from the database--> forgotten
+//!   peer removed --> Departure --back, or removed from the database--> forgotten
 //! ```
 
 use std::collections::BTreeMap;

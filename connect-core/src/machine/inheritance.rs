@@ -70,9 +70,9 @@ pub(super) struct PeerState {
         skip_serializing_if = "PeerSetups::are_usual"
     )]
     pub(super) setups: PeerSetups,
-    /// The keys and values of its record, if that was struck from the database.
+    /// The keys and values of its record, if that was removed from the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) struck: Option<Vec<(String, String)>>,
+    pub(super) removed_record: Option<Vec<(String, String)>>,
     /// If nothing is certain to have been ordered for the peer: runs with this number or a later
     /// one are for it. What earlier ones have made was made for an earlier peer of its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,7 +94,7 @@ pub(super) struct PeerState {
 pub(super) struct SavedRemains {
     pub(super) name: String,
     pub(super) setups: PeerSetups,
-    /// The keys and values of its record, if it was known: it may be struck from the database
+    /// The keys and values of its record, if it was known: it may be removed from the database
     /// before the next core starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) record: Option<Vec<(String, String)>>,
@@ -146,9 +146,9 @@ impl State {
     /// Whether it has peers without a record in this database: what is needed to take them down may
     /// be in the database that the earlier core has saved.
     #[must_use]
-    pub fn has_struck(&self, database: &Database) -> bool {
-        let is_struck = |peer: &PeerState| database.peer(&peer.name).is_none();
-        self.peers.iter().any(is_struck)
+    pub fn has_peers_without_record(&self, database: &Database) -> bool {
+        let is_removed = |peer: &PeerState| database.peer(&peer.name).is_none();
+        self.peers.iter().any(is_removed)
     }
 
     /// Whether it has none.

@@ -117,7 +117,7 @@ pub(super) struct Peer {
     /// from those in `record`. It shares the text with the database that it came from.
     pub superseded: Option<Box<Record>>,
     /// Whether the database in use does not have the record any more.
-    pub struck: bool,
+    pub record_removed: bool,
     /// Its interface, once known.
     pub ifname: Option<Box<str>>,
     /// Its address in words, quoted as one line, once known. It is changed by
@@ -212,8 +212,8 @@ impl Peer {
 
     /// How it differs from the database, if it does.
     pub(super) const fn standing(&self) -> Option<RecordStanding> {
-        if self.struck {
-            Some(RecordStanding::Struck)
+        if self.record_removed {
+            Some(RecordStanding::Removed)
         } else if self.superseded.is_some() {
             Some(RecordStanding::Changed)
         } else {
@@ -333,7 +333,7 @@ impl PeerTable {
             name: name.into(),
             record,
             superseded: None,
-            struck: false,
+            record_removed: false,
             ifname: None,
             address: None,
             algorithms: None,
@@ -482,14 +482,14 @@ impl PeerTable {
     }
 
     /// The record of the peer called `name`: as it is in `database` if it is there, else as it was
-    /// when it was struck while the server had the peer.
+    /// when it was removed while the server had the peer.
     pub(super) fn record_of<'a>(
         &'a self,
         name: &str,
         database: &'a Database,
     ) -> Option<&'a Record> {
-        let struck = || self.get(self.find(name)?)?.record.as_ref();
-        database.peer(name).or_else(struck)
+        let removed = || self.get(self.find(name)?)?.record.as_ref();
+        database.peer(name).or_else(removed)
     }
 
     /// The peer of this name.

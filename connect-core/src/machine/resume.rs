@@ -94,7 +94,11 @@ impl Machine {
             .map(|(id, peer)| PeerState {
                 name: peer.name().to_owned(),
                 setups: self.saved_setups(peer),
-                struck: peer.record.as_ref().filter(|_| peer.struck).map(pairs),
+                removed_record: peer
+                    .record
+                    .as_ref()
+                    .filter(|_| peer.record_removed)
+                    .map(pairs),
                 since: self.since(peer),
                 algorithms: peer.algorithms.as_ref().map(&mut place),
                 adoption: match peer.adoption() {
@@ -236,7 +240,7 @@ impl Machine {
         lists: &[Vec<(String, String)>],
         kept: Option<&Database>,
     ) -> PeerId {
-        let (record, is_struck) = self.record_inherited(saved, kept);
+        let (record, is_removed) = self.record_inherited(saved, kept);
         let algorithms = self.saved_algorithms(saved.algorithms, lists);
         if let Some(since) = saved.since {
             self.scripts.recovery.expected(&saved.name, since);
@@ -248,7 +252,7 @@ impl Machine {
         let id = self.peers.insert(&saved.name, record, self.now);
         if let Some(peer) = self.peers.get_mut(id) {
             peer.setups = saved.setups;
-            peer.struck = is_struck;
+            peer.record_removed = is_removed;
             peer.algorithms = algorithms;
             peer.outcome.told = saved.adoption.map(|it| it.told()).unwrap_or_default();
         }

@@ -11,7 +11,7 @@ pub enum RecordStanding {
     /// The server has it with values of an earlier record.
     Changed,
     /// The server has it, but the database no longer has it.
-    Struck,
+    Removed,
     /// It is to be added at start-up, and the server has never had it in this run of core.
     New,
 }
@@ -20,7 +20,7 @@ impl RecordStanding {
     /// Every standing.
     pub const ALL: [RecordStanding; 3] = [
         RecordStanding::Changed,
-        RecordStanding::Struck,
+        RecordStanding::Removed,
         RecordStanding::New,
     ];
 
@@ -29,7 +29,7 @@ impl RecordStanding {
     pub const fn as_str(self) -> &'static str {
         match self {
             RecordStanding::Changed => "changed",
-            RecordStanding::Struck => "struck",
+            RecordStanding::Removed => "removed",
             RecordStanding::New => "new",
         }
     }
@@ -83,7 +83,7 @@ pub struct ChangeCounts {
     /// Those with values of an earlier record.
     pub changed: u64,
     /// Those that the database no longer has.
-    pub struck: u64,
+    pub removed: u64,
     /// Those that were not added yet.
     pub new: u64,
 }
@@ -93,7 +93,7 @@ impl ChangeCounts {
     pub const fn add(&mut self, standing: RecordStanding) {
         let count = match standing {
             RecordStanding::Changed => &mut self.changed,
-            RecordStanding::Struck => &mut self.struck,
+            RecordStanding::Removed => &mut self.removed,
             RecordStanding::New => &mut self.new,
         };
         *count += 1;
@@ -104,7 +104,7 @@ impl ChangeCounts {
     pub const fn of(&self, standing: RecordStanding) -> u64 {
         match standing {
             RecordStanding::Changed => self.changed,
-            RecordStanding::Struck => self.struck,
+            RecordStanding::Removed => self.removed,
             RecordStanding::New => self.new,
         }
     }
@@ -112,7 +112,7 @@ impl ChangeCounts {
     /// How many there are of all kinds.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.changed + self.struck + self.new
+        self.changed + self.removed + self.new
     }
 }
 
@@ -125,7 +125,7 @@ pub struct Changes {
     pub peers: u64,
     /// How many of them there are.
     pub counts: ChangeCounts,
-    /// The first of them: struck ones, then the others, each sorted by name.
+    /// The first of them: removed ones, then the others, each sorted by name.
     pub list: Vec<PeerChange>,
 }
 

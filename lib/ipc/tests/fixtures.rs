@@ -90,7 +90,7 @@ fn replies() {
         }
     }
     every_variant!(progress, RunProgress: Waiting, Started, Output, Ended);
-    every_variant!(standings, RecordStanding: Changed, Struck, New);
+    every_variant!(standings, RecordStanding: Changed, Removed, New);
     every_variant!(remedies, Remedy: Active, Kill, Ifup);
     every_variant!(links, ServerLink: Down, Joining, Up);
     every_variant!(states, PeerState: Up, Checking, Unknown, Down, Adding, Gone, Killed, Waiting, Absent, Unwatched);

@@ -50,7 +50,7 @@ pub fn of_present(in_use: Option<&Record>, new: Option<&Record>) -> Option<PeerC
     let Some(new) = new else {
         return Some(PeerChange {
             peer: in_use.name().to_owned(),
-            standing: RecordStanding::Struck,
+            standing: RecordStanding::Removed,
             keys: Vec::new(),
             remedy: Remedy::Kill,
         });
@@ -229,11 +229,11 @@ mod tests {
     }
 
     #[test]
-    fn a_struck_peer_is_killed_and_one_that_never_had_a_record_is_left_alone() {
-        let struck = of_present(Some(&with(&[])), None).unwrap();
+    fn a_removed_peer_is_killed_and_one_that_never_had_a_record_is_left_alone() {
+        let removed = of_present(Some(&with(&[])), None).unwrap();
         assert_eq!(
-            (struck.standing, struck.remedy),
-            (RecordStanding::Struck, Remedy::Kill)
+            (removed.standing, removed.remedy),
+            (RecordStanding::Removed, Remedy::Kill)
         );
         assert_eq!(of_present(None, None), None);
         assert_eq!(of_present(None, Some(&with(&[]))), None);

@@ -188,7 +188,7 @@ fn is_about(fault: &Fault, peer: &str) -> bool {
         Fault::Database { change } => match change {
             DatabaseChange::Record { peer: of, .. }
             | DatabaseChange::Unwatched(of, _)
-            | DatabaseChange::Struck(of)
+            | DatabaseChange::Removed(of)
             | DatabaseChange::New(of) => of == peer,
             _ => false,
         },

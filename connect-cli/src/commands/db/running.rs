@@ -106,7 +106,7 @@ impl Running {
         Database::from_parts(records, [], [])
     }
 
-    /// The peers that will not be as `database` has them once the service has loaded it: struck
+    /// The peers that will not be as `database` has them once the service has loaded it: removed
     /// ones first, then by name.
     pub(super) async fn waiting(
         &self,
@@ -131,7 +131,7 @@ impl Running {
         waiting.extend(new.filter_map(|name| of_absent(database.peer(name)?)));
         // In the order in which the service makes them so.
         waiting.sort_by_key(|change| {
-            let others = change.standing != RecordStanding::Struck;
+            let others = change.standing != RecordStanding::Removed;
             (others, change.peer.clone())
         });
         Ok(waiting)
@@ -144,7 +144,7 @@ impl Running {
         control: &mut Control,
     ) -> Result<Option<Record>, ControlError> {
         let name = peer.name.as_str();
-        if peer.record != Some(RecordStanding::Struck) {
+        if peer.record != Some(RecordStanding::Removed) {
             let in_use = self.in_use.get(name);
             return Ok(in_use.or(self.database.peer(name)).cloned());
         }

@@ -16,7 +16,7 @@ const PEERS: Family = gauge(
 const PEERS_STALE: Family = gauge(
     "peers_record_changed",
     "Peers that differ from the database: with values of an earlier record (changed), without a \
-     record (struck), or to be added at start-up but not at the server (new).",
+     record (removed), or to be added at start-up but not at the server (new).",
 );
 const PEER: Family = info("peer", "The peer's interface and address.");
 const PEER_STATE: Family = gauge(

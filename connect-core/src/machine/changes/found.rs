@@ -11,7 +11,7 @@ pub(super) const LISTED: usize = 100;
 pub(in crate::machine) struct ChangesFound {
     counts: ChangeCounts,
     /// The first of each kind.
-    struck: Vec<Box<str>>,
+    removed: Vec<Box<str>>,
     changed: Vec<Box<str>>,
     new: Vec<Box<str>>,
 }
@@ -21,7 +21,7 @@ impl ChangesFound {
     pub(in crate::machine) fn note(&mut self, name: &str, standing: RecordStanding) {
         self.counts.add(standing);
         let first = match standing {
-            RecordStanding::Struck => &mut self.struck,
+            RecordStanding::Removed => &mut self.removed,
             RecordStanding::Changed => &mut self.changed,
             RecordStanding::New => &mut self.new,
         };
@@ -37,7 +37,7 @@ impl ChangesFound {
 
     /// The first of them, in the order in which they are listed.
     pub(super) fn in_turn(&self) -> impl Iterator<Item = &str> {
-        let in_turn = [&self.struck, &self.changed, &self.new];
+        let in_turn = [&self.removed, &self.changed, &self.new];
         in_turn.into_iter().flatten().map(|name| &**name)
     }
 }

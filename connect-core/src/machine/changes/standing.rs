@@ -27,9 +27,9 @@ impl Machine {
                 continue;
             };
             let new = database.peer(peer.name());
-            let struck = new.is_none() && peer.record.is_some();
-            let was_struck = std::mem::replace(&mut peer.struck, struck);
-            if new == peer.record.as_ref() && !was_struck {
+            let removed = new.is_none() && peer.record.is_some();
+            let was_removed = std::mem::replace(&mut peer.record_removed, removed);
+            if new == peer.record.as_ref() && !was_removed {
                 continue;
             }
             changed.push(id);
@@ -108,12 +108,12 @@ impl Machine {
         counts(&self.standings())
     }
 
-    /// These peers in the order in which changes are applied: struck ones first and new ones last,
+    /// These peers in the order in which changes are applied: removed ones first and new ones last,
     /// since another peer may have their address, and then by name.
     pub(super) fn standings_in_turn(&self) -> Vec<(&str, RecordStanding)> {
         let mut standings = self.standings();
         let turn = |standing: RecordStanding| match standing {
-            RecordStanding::Struck => 0,
+            RecordStanding::Removed => 0,
             RecordStanding::Changed => 1,
             RecordStanding::New => 2,
         };

@@ -46,7 +46,8 @@ impl Machine {
     pub(in crate::machine) fn info(&mut self, requester: &Requester, name: &str) {
         let database = Arc::clone(&self.database.current);
         let peer = self.peers.find(name).and_then(|id| self.peers.get(id));
-        // Not the record of a peer that was struck: by the manual this command lists the database.
+        // Not the last record of a peer that the database no longer has: by the manual this command
+        // lists the database.
         let Some(record) = database.peer(name) else {
             return self.reply_failed(requester, name, ["unknown-peer", name]);
         };

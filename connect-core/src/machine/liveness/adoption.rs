@@ -38,7 +38,7 @@ impl Machine {
     fn eligible(&self, id: PeerId) -> bool {
         self.peers
             .get(id)
-            .filter(|peer| !peer.struck)
+            .filter(|peer| !peer.record_removed)
             .and_then(|peer| peer.record.as_ref())
             .is_some_and(is_watched)
     }

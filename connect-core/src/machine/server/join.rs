@@ -383,7 +383,7 @@ impl Machine {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        if resumed && startup && peer.setups.are_found() && !peer.struck {
+        if resumed && startup && peer.setups.are_found() && !peer.record_removed {
             for pair in Pair::OF_PRESENCE {
                 peer.setups.set(pair, Progress::Due);
             }

@@ -57,8 +57,8 @@ impl Machine {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        // A record that was struck only undoes what was made with it.
-        let record = peer.record.as_ref().filter(|_| !peer.struck);
+        // A record that was removed only undoes what was made with it.
+        let record = peer.record.as_ref().filter(|_| !peer.record_removed);
         let has_record = record.is_some();
         let names = |pair| pairs.contains(&pair) && record.is_some_and(|it| names_script(it, pair));
         let (interface, connection) = (names(Pair::Interface), names(Pair::Connection));

@@ -365,7 +365,7 @@ impl Machine {
             // Its record was removed meanwhile, and it must still be taken down.
             None => {
                 peer.record = Some(in_use);
-                peer.struck = true;
+                peer.record_removed = true;
             }
             // A hook's record matters to no command.
             Some(_) if pair == Pair::Hooks => {}

@@ -55,12 +55,12 @@ impl Scripts {
 impl PeerState {
     /// The record that is needed to take the peer down, if the database does not have it any more:
     /// as an earlier core has saved it, or from the database that it used, if that was `kept`.
-    fn struck_record(&self, kept: Option<&Database>) -> Option<Record> {
+    fn removed_record(&self, kept: Option<&Database>) -> Option<Record> {
         let undoes = |pair| decide(self.setups.get(pair).past(), Now::Absent).undo;
         if !Pair::ALL.into_iter().any(undoes) {
             return None;
         }
-        match &self.struck {
+        match &self.removed_record {
             Some(pairs) => Some(Record::new(&self.name, pairs.iter().cloned())),
             None => kept?.peer(&self.name).cloned(),
         }
@@ -145,7 +145,7 @@ impl Machine {
         self.scripts.recovery.removed(&saved.name, past, remains);
     }
 
-    /// The record of a peer of an earlier core, and whether it was struck from the database since.
+    /// The record of a peer of an earlier core, and whether it was removed from the database since.
     pub(in crate::machine) fn record_inherited(
         &self,
         saved: &PeerState,
@@ -154,9 +154,9 @@ impl Machine {
         if let Some(record) = self.database.current.peer(&saved.name) {
             return (Some(record.clone()), false);
         }
-        let struck = saved.struck_record(kept);
-        let is_struck = struck.is_some();
-        (struck, is_struck)
+        let removed = saved.removed_record(kept);
+        let is_removed = removed.is_some();
+        (removed, is_removed)
     }
 
     /// The algorithms at a place of the state's list.

@@ -280,7 +280,7 @@ fn a_peer_that_is_added_for_the_first_time_is_adding() {
 }
 
 #[test]
-fn what_is_struck_from_the_database_or_no_longer_watched_is_forgotten() {
+fn what_is_removed_from_the_database_or_no_longer_watched_is_forgotten() {
     let mut rig = joined(&records(), &["paris", "dynamic", "passive"]);
     paris_is_removed(&mut rig);
     ping(&mut rig, "passive", 1, "ping-timeout");

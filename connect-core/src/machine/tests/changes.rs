@@ -103,7 +103,7 @@ fn a_changed_record_waits_until_it_is_as_it_was_or_the_peer_is_added_again() {
 
 #[test]
 fn status_and_the_event_tell_what_waits() {
-    use connect_ipc::changes::RecordStanding::{Changed, New, Struck};
+    use connect_ipc::changes::RecordStanding::{Changed, New, Removed};
     let records = [
         alice(&[("peer", HERE)]),
         record("bob", &[("peer", HERE), ("watch", "t")]),
@@ -117,7 +117,7 @@ fn status_and_the_event_tell_what_waits() {
     );
     let waiting = ChangeCounts {
         changed: 1,
-        struck: 1,
+        removed: 1,
         new: 1,
     };
     let told = rig.events.iter().find_map(|event| match event.kind {
@@ -127,7 +127,7 @@ fn status_and_the_event_tell_what_waits() {
     assert_eq!(told, Some((2, waiting)));
     let standing = |rig: &mut Rig, name| row(rig, name).connection.record;
     assert_eq!(standing(&mut rig, "alice"), Some(Changed));
-    assert_eq!(standing(&mut rig, "bob"), Some(Struck));
+    assert_eq!(standing(&mut rig, "bob"), Some(Removed));
     assert_eq!(standing(&mut rig, "carol"), Some(New));
     assert_eq!(standing(&mut rig, "foreign"), None);
     assert_eq!(changes(&mut rig).counts, waiting);
@@ -138,15 +138,15 @@ fn status_and_the_event_tell_what_waits() {
 
 #[test]
 fn only_so_many_changes_are_listed() {
-    let mut rig = struck(150);
+    let mut rig = removed(150);
     let changes = changes(&mut rig);
-    assert_eq!(changes.counts.struck, 150);
+    assert_eq!(changes.counts.removed, 150);
     assert_eq!(changes.list.len(), 100);
     assert_eq!(changes.list[99].peer, "p099");
 }
 
 #[test]
-fn info_does_not_know_a_peer_that_was_struck() {
+fn info_does_not_know_a_peer_that_was_removed() {
     let bob = record("bob", &[("peer", HERE), ("watch", "t")]);
     let mut rig = joined(std::slice::from_ref(&bob), &["bob"]);
     rig.database(&[]);
@@ -161,7 +161,7 @@ fn info_does_not_know_a_peer_that_was_struck() {
 }
 
 #[test]
-fn a_struck_peer_that_is_back_in_the_database_is_adopted_again() {
+fn a_removed_peer_that_is_back_in_the_database_is_adopted_again() {
     let bob = record("bob", &[("peer", HERE), ("watch", "t")]);
     let mut rig = joined(std::slice::from_ref(&bob), &["bob"]);
     rig.database(&[]);
@@ -280,8 +280,8 @@ fn each_change_is_applied_and_told() {
     );
 }
 
-/// A machine with so many peers, all of them struck.
-fn struck(number: usize) -> Rig {
+/// A machine with so many peers, all of them removed.
+fn removed(number: usize) -> Rig {
     let names: Vec<String> = (0..number).map(|number| format!("p{number:03}")).collect();
     let records: Vec<Record> = names
         .iter()
@@ -293,9 +293,9 @@ fn struck(number: usize) -> Rig {
     rig
 }
 
-/// A machine with 40 struck peers, whose changes are asked to be applied.
-fn forty_struck() -> Rig {
-    let mut rig = struck(40);
+/// A machine with 40 removed peers, whose changes are asked to be applied.
+fn forty_removed() -> Rig {
+    let mut rig = removed(40);
     rig.answer_all();
     rig.request(7, 9, Request::ApplyChanges {});
     rig
@@ -303,7 +303,7 @@ fn forty_struck() -> Rig {
 
 #[test]
 fn few_changes_are_under_way_at_a_time() {
-    let mut rig = forty_struck();
+    let mut rig = forty_removed();
     let mut killed = 0;
     loop {
         let sent = rig.sent();
@@ -319,7 +319,7 @@ fn few_changes_are_under_way_at_a_time() {
         }
     }
     assert_eq!(killed, 40);
-    let mut rig = forty_struck();
+    let mut rig = forty_removed();
     assert_eq!(rig.sent().len(), 16);
     rig.hear("OK");
     assert_eq!(rig.sent().len(), 1);
@@ -327,7 +327,7 @@ fn few_changes_are_under_way_at_a_time() {
 
 #[test]
 fn an_operator_who_leaves_has_no_more_begun() {
-    let mut rig = forty_struck();
+    let mut rig = forty_removed();
     assert_eq!(rig.sent().len(), 16);
     rig.feed(Input::Gone(ConnectionId(7)));
     rig.hear("OK");
@@ -374,7 +374,7 @@ fn a_peer_whose_address_was_taken_is_added_though_the_operator_has_left() {
 
 #[test]
 fn a_server_that_goes_fails_the_request() {
-    let mut rig = forty_struck();
+    let mut rig = forty_removed();
     rig.lose_server();
     let lost = Reply::Failed(vec!["server-lost".to_owned()]);
     assert_eq!(applied(&mut rig).1, Some(lost));

@@ -135,7 +135,7 @@ fn a_peer_that_goes_before_the_script_helper_comes_is_brought_down_with_what_the
 }
 
 #[test]
-fn while_there_is_no_database_no_peer_is_said_to_be_struck_from_it() {
+fn while_there_is_no_database_no_peer_is_said_to_be_removed_from_it() {
     let kept = set_up(PAIRS);
     let mut rig = Rig::without_database(false, None);
     let fault = "it is damaged".to_owned();
@@ -151,7 +151,7 @@ fn while_there_is_no_database_no_peer_is_said_to_be_struck_from_it() {
     rig.answer_all();
     assert_eq!(rig.rows().len(), 1);
     rig.database(&[record("q", PAIRS)]);
-    assert_eq!(standing(&mut rig), Some(RecordStanding::Struck));
+    assert_eq!(standing(&mut rig), Some(RecordStanding::Removed));
 }
 
 #[test]

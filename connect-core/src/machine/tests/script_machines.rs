@@ -60,7 +60,7 @@ fn unusual() -> Vec<BoxedStrategy<Step>> {
         ]
         .boxed(),
         p.clone().prop_map(Step::Churn).boxed(),
-        prop_oneof![p.prop_map(Step::Strike), restored].boxed(),
+        prop_oneof![p.prop_map(Step::RemoveRecord), restored].boxed(),
         prop_oneof![Just(Step::BreakDatabase), restored].boxed(),
         Just(Step::ConnectUnknown).boxed(),
         Just(Step::CoreDiesWithoutState).boxed(),
@@ -213,7 +213,7 @@ fn a_command_of_a_peer_that_had_none_is_not_taken_for_one_that_was_started() {
         Hooks::Connection,
         [
             Step::Add(0, 0),
-            Step::Strike(0),
+            Step::RemoveRecord(0),
             Step::CoreHears(1),
             Step::Kick(0),
             Step::RestoreDatabase,
@@ -469,7 +469,7 @@ fn what_a_peer_without_a_record_did_not_make_is_not_undone_with_what_an_earlier_
             Step::CoreHears(2),
             Step::HelperReads(2),
             Step::ServerReads(1),
-            Step::Strike(0),
+            Step::RemoveRecord(0),
             Step::ServerReads(1),
             Step::CoreHears(1),
             Step::Add(0, 0),

@@ -114,7 +114,7 @@ pub(super) enum Step {
     /// All in one turn of core: renamed, another address, removed and added with that.
     Churn(usize),
     /// The peer's record is removed from the database.
-    Strike(usize),
+    RemoveRecord(usize),
     LoseServer,
     /// The server and the helper are connected to if they are not.
     Connect,
@@ -173,14 +173,14 @@ pub(super) struct World {
     setting: Setting,
     records: Vec<Record>,
     /// Which peers the database lacks.
-    struck_now: Vec<bool>,
+    removed_now: Vec<bool>,
     rig: Rig,
     /// The state file, and the run of the server that it was written about.
     saved: Option<(Option<u64>, State)>,
     is_database_broken: bool,
     dies_after: Option<(usize, usize)>,
     /// Whose record was ever removed: what was added meanwhile has no scripts.
-    was_struck: Vec<bool>,
+    was_removed: Vec<bool>,
     /// Peers that a core without a state has met: they count as configured.
     met: Vec<bool>,
     /// How often something was to be made again although the peer stayed: its interface and its
@@ -441,12 +441,12 @@ impl World {
         let found = setting.found;
         let mut world = World {
             records: all,
-            struck_now: vec![false; n],
+            removed_now: vec![false; n],
             rig,
             saved: None,
             is_database_broken: false,
             dies_after: None,
-            was_struck: vec![false; n],
+            was_removed: vec![false; n],
             met: vec![found && !setting.startup; n],
             causes: vec![[0; 2]; n],
             helper: Helper::new(bounds),
@@ -523,9 +523,9 @@ impl World {
             }
             Step::Rename(at) => self.rename(at % n),
             Step::Churn(at) => self.churn(at % n),
-            Step::Strike(at) => {
-                self.was_struck[at % n] = true;
-                self.struck_now[at % n] = true;
+            Step::RemoveRecord(at) => {
+                self.was_removed[at % n] = true;
+                self.removed_now[at % n] = true;
                 self.load_database();
             }
             Step::LoseServer => self.lose_server(),
@@ -707,12 +707,12 @@ impl World {
         let records: Vec<Record> = self
             .records
             .iter()
-            .filter(|it| index(it.name()).is_none_or(|at| !self.struck_now[at]))
+            .filter(|it| index(it.name()).is_none_or(|at| !self.removed_now[at]))
             .cloned()
             .collect();
         let auto: Vec<&str> = match self.setting.startup {
             true => (0..self.n())
-                .filter(|at| !self.struck_now[*at])
+                .filter(|at| !self.removed_now[*at])
                 .map(|at| NAMES[at])
                 .collect(),
             false => Vec::new(),
@@ -723,7 +723,7 @@ impl World {
 
     fn restore_database(&mut self) {
         self.is_database_broken = false;
-        self.struck_now.fill(false);
+        self.removed_now.fill(false);
         self.load_database();
     }
 
@@ -1145,7 +1145,8 @@ impl World {
         if !peer.is_there && is_made && has_undo && !undo_failed {
             faults.push(format!("{name}: {} is lost", undo.name()));
         }
-        let excused = self.was_struck[at] || self.ever_unknown || self.met[at] || was_refused(make);
+        let excused =
+            self.was_removed[at] || self.ever_unknown || self.met[at] || was_refused(make);
         if peer.is_there && !excused && starts.last().is_none_or(|start| start.kind != make) {
             faults.push(format!("{name}: {} is lost", make.name()));
         }

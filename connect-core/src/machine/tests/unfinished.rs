@@ -174,7 +174,7 @@ fn a_found_peer_that_goes_without_a_database_is_taken_down_with_the_first() {
     assert_eq!(scripts(&mut rig), ["ifdown p"]);
 }
 
-/// The record is struck before the next core starts.
+/// The record is removed before the next core starts.
 #[test]
 fn what_is_to_be_undone_outlasts_its_record() {
     let mut old = Rig::alone(&records(), false);
@@ -191,9 +191,9 @@ fn what_is_to_be_undone_outlasts_its_record() {
 }
 
 /// The script helper keeps nothing of a peer that was there before the service. Its record is
-/// struck while no core runs, and a third core knows it only from the second.
+/// removed while no core runs, and a third core knows it only from the second.
 #[test]
-fn a_found_peer_that_was_struck_meanwhile_is_taken_down_when_it_goes() {
+fn a_found_peer_that_was_removed_meanwhile_is_taken_down_when_it_goes() {
     let kept = || DatabaseCopy(Arc::new(Database::from_parts(records(), [], [])));
     let next = |state, kept| {
         let mut rig = Rig::alone(&records()[1..], false);
@@ -204,7 +204,7 @@ fn a_found_peer_that_was_struck_meanwhile_is_taken_down_when_it_goes() {
         let told = rig.rows().into_iter().map(|row| row.connection.record);
         assert_eq!(
             told.collect::<Vec<_>>(),
-            [Some(RecordStanding::Struck), None]
+            [Some(RecordStanding::Removed), None]
         );
         rig
     };
@@ -219,7 +219,7 @@ fn a_found_peer_that_was_struck_meanwhile_is_taken_down_when_it_goes() {
 }
 
 #[test]
-fn a_found_peer_that_was_struck_while_core_ran_is_taken_down_by_the_next() {
+fn a_found_peer_that_was_removed_while_core_ran_is_taken_down_by_the_next() {
     let mut old = Rig::alone(&records(), false);
     old.inherit(found());
     old.scripts_come();
@@ -385,9 +385,9 @@ fn only_the_start_up_additions_that_were_under_way_go_on() {
     }
 }
 
-/// A struck record only undoes what was made with it.
+/// A removed record only undoes what was made with it.
 #[test]
-fn nothing_is_made_with_a_record_that_was_struck() {
+fn nothing_is_made_with_a_record_that_was_removed() {
     let kept = || DatabaseCopy(Arc::new(Database::from_parts(records(), [], [])));
     // Another peer of that name is there, and the journal has what was made for the first.
     let mut first = Rig::alone(&records(), false);

@@ -694,7 +694,7 @@ fn figures_go_on_though_the_database_changes_between_claim_and_list() {
     rig.pinger_comes();
     let list = rig.watched();
     assert_eq!((watch_of(&list, "p").0, watch_of(&list, "q").0), (1, 1));
-    // One that is struck meanwhile is not checked.
+    // One that is removed meanwhile is not checked.
     let mut rig = claimed(left_by(&mut first()), Vec::new());
     rig.database(&records()[1..]);
     list_both(&mut rig);

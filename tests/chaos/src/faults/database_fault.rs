@@ -140,12 +140,12 @@ fn begin(
     let index = usize::try_from(rng.below(peers.count() as u64))?;
     let peer = peers.names().nth(index).unwrap_or_default();
     let time = match fault {
-        Fault::Strike(time) => time,
+        Fault::RemoveRecord(time) => time,
         _ => Duration::ZERO,
     };
     watcher.account().without_record = WithoutRecord::One(peer.clone());
     peers.write(Some(&peer))?;
-    Ok((format!("{peer} is struck from the database"), time))
+    Ok((format!("{peer} is removed from the database"), time))
 }
 
 /// Whether the service knows all peers that the server has, and nothing waits.

@@ -51,8 +51,8 @@ pub(crate) enum Fault {
     FillDisk(Duration),
     /// The directory of the sockets is removed, with all that is in it.
     RemoveRuntime,
-    /// A peer is struck from the database for so long.
-    Strike(Duration),
+    /// A peer is removed from the database for so long.
+    RemoveRecord(Duration),
     /// The database is a broken file for so long.
     Break(Broken, Duration),
 }
@@ -84,7 +84,7 @@ impl Fault {
             Fault::Neighbours(_) => "hostile neighbours",
             Fault::FillDisk(_) => FULL_DISK,
             Fault::RemoveRuntime => "remove runtime directory",
-            Fault::Strike(_) => "strike peer",
+            Fault::RemoveRecord(_) => "remove record",
             Fault::Break(..) => "break database",
         }
     }
@@ -128,7 +128,7 @@ pub(crate) const NAMES: [&str; 20] = [
     "second script helper",
     "kill server",
     "cut connection",
-    "strike peer",
+    "remove record",
     "break database",
     "no descriptors",
     "unread log",
@@ -212,7 +212,7 @@ impl Plan {
             925..950 => Fault::KillServer(self.between(20, 500)),
             950..985 => Fault::CutConnections,
             // Rare, since no peer is added while one of these is prepared and goes on.
-            985..993 => Fault::Strike(self.between(500, 3_000)),
+            985..993 => Fault::RemoveRecord(self.between(500, 3_000)),
             993..1_000 => {
                 let how = [Broken::Empty, Broken::Cut, Broken::Noise];
                 let index = usize::try_from(self.rng.below(3)).unwrap_or(0);

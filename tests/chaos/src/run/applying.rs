@@ -63,7 +63,7 @@ impl Run {
             Fault::UnreadLog(part, time) => self.leave_log_unread(part, time),
             Fault::Neighbours(time) => self.let_neighbours_in(time)?,
             Fault::FillDisk(time) => self.fill_disk(time)?,
-            Fault::Strike(_) | Fault::Break(..) => {
+            Fault::RemoveRecord(_) | Fault::Break(..) => {
                 let before = self.database.permits_additions();
                 self.database.plan(fault, clock::now());
                 before

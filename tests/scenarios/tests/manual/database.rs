@@ -123,7 +123,7 @@ fn a_peer_that_is_no_longer_watched_is_dropped_and_else_left_alone() -> Outcome 
 }
 
 #[test]
-fn a_peer_that_is_struck_is_dropped_and_stays_with_the_server() -> Outcome {
+fn a_peer_that_is_removed_is_dropped_and_stays_with_the_server() -> Outcome {
     let (site, _service) = site_with(&[])?;
     replace(&site, &[])?;
     assert_eq!(site.submit("adopted")?, [""; 0]);

@@ -348,7 +348,7 @@ fn a_script_that_hangs_holds_up_no_other_peer() -> Outcome {
 }
 
 #[test]
-fn a_peer_struck_from_the_database_is_still_brought_down() -> Outcome {
+fn a_peer_removed_from_the_database_is_still_brought_down() -> Outcome {
     let site = with_scripts()?
         .peer("p", &[("peer", ANSWERING), ("ifdown", "./down")])
         .build()?;

@@ -478,7 +478,7 @@ fn changed(base: &Database, change: &DatabaseChange) -> Database {
             set_key(&mut records, peer, key, value.as_deref());
         }
         DatabaseChange::Unwatched(peer, _) => set_key(&mut records, peer, "watch", None),
-        DatabaseChange::Struck(peer) => records.retain(|record| record.name() != peer),
+        DatabaseChange::Removed(peer) => records.retain(|record| record.name() != peer),
         DatabaseChange::New(peer) => {
             let address = reflected(9_000);
             let address = format!("INET {} {}", address.ip(), address.port());

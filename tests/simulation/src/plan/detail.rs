@@ -52,7 +52,7 @@ impl DatabaseChange {
         match self {
             DatabaseChange::Record { .. } => "database: another value",
             DatabaseChange::Unwatched(..) => "database: not watched for a moment",
-            DatabaseChange::Struck(_) => "database: record struck",
+            DatabaseChange::Removed(_) => "database: record removed",
             DatabaseChange::New(_) => "database: new record",
             DatabaseChange::Broken => "database: broken",
             DatabaseChange::Missing => "database: missing",

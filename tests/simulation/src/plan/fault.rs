@@ -325,7 +325,7 @@ pub enum DatabaseChange {
     /// A record has no `watch` for so long.
     Unwatched(String, Duration),
     /// A record is gone.
-    Struck(String),
+    Removed(String),
     /// There is a record of a peer that was none of the site.
     New(String),
     /// The file cannot be understood.

@@ -322,7 +322,7 @@ impl Maker<'_> {
                     value: value.map(str::to_owned),
                 }
             }
-            3 => DatabaseChange::Struck(self.peer(draw)?),
+            3 => DatabaseChange::Removed(self.peer(draw)?),
             4 => DatabaseChange::New(format!("new{}", draw.below(3))),
             5 => DatabaseChange::Broken,
             6 => DatabaseChange::Missing,

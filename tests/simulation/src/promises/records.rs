@@ -37,8 +37,8 @@ pub(super) struct Records {
     pub(super) may_be_foreign: bool,
     /// The peers that are added at start-up.
     pub(super) auto: Vec<String>,
-    /// The peers whose record may be struck.
-    struck: BTreeSet<String>,
+    /// The peers whose record may be removed.
+    removed: BTreeSet<String>,
     /// The peers with scripts that may not be startable.
     unstartable: BTreeSet<String>,
     /// When the site's database is put in place for the end.
@@ -113,8 +113,8 @@ impl Records {
                 DatabaseChange::Unwatched(peer, _) => self.may_say(peer, "watch", None),
                 DatabaseChange::New(_) => self.may_be_foreign = true,
                 DatabaseChange::OfOtherSite => self.other_site(),
-                DatabaseChange::Struck(peer) => {
-                    self.struck.insert(peer.clone());
+                DatabaseChange::Removed(peer) => {
+                    self.removed.insert(peer.clone());
                 }
                 DatabaseChange::Broken | DatabaseChange::Missing => self.may_be_missing = true,
                 DatabaseChange::Back => {}
@@ -175,7 +175,7 @@ impl Records {
     /// Whether this peer has always had these scripts, whatever the database was.
     pub(super) fn always_has(&self, peer: &str, keys: [&str; 2]) -> bool {
         let is_certain = !self.may_be_foreign
-            && !self.struck.contains(peer)
+            && !self.removed.contains(peer)
             && (self.keeps_state || !self.may_be_missing);
         let is_fixed = |key: &str| matches!(self.said(peer, key).as_slice(), [Some(_)]);
         is_certain && keys.into_iter().all(is_fixed)
@@ -183,7 +183,7 @@ impl Records {
 
     /// The value of this key in every record of a peer, if it has the same in all.
     pub(super) fn fixed(&self, peer: &str, key: &str) -> Option<&str> {
-        let is_certain = !self.may_be_foreign && !self.struck.contains(peer);
+        let is_certain = !self.may_be_foreign && !self.removed.contains(peer);
         match self.said(peer, key).as_slice() {
             // The address of a partner is put in its place.
             [Some("*")] => None,
@@ -247,7 +247,7 @@ impl Records {
     fn said(&self, peer: &str, key: &str) -> Vec<Option<&str>> {
         let values = self.values.get(peer).and_then(|keys| keys.get(key));
         let values = values.into_iter().flatten().map(Option::as_deref);
-        // A record that is struck and comes back, or a value that goes, leaves the default.
+        // A record that is removed and comes back, or a value that goes, leaves the default.
         let mut values: Vec<Option<&str>> = values.collect();
         if values.is_empty() {
             values.push(None);

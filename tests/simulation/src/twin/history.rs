@@ -116,8 +116,8 @@ pub enum What {
 pub enum Change {
     /// A key of a peer gets another value.
     Key(String, &'static str, String),
-    /// A record is struck.
-    Strike(String),
+    /// A record is removed.
+    RemoveRecord(String),
     /// The file cannot be read.
     Broken,
     /// The file is as it was at the beginning.
@@ -157,7 +157,7 @@ impl History {
                         record.pairs.push(((*key).to_owned(), value.clone()));
                     }
                 }
-                Change::Strike(peer) => records.retain(|record| record.peer != *peer),
+                Change::RemoveRecord(peer) => records.retain(|record| record.peer != *peer),
                 Change::Broken => {}
                 Change::Back => records.clone_from(&self.records),
             }

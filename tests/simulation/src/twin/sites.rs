@@ -207,7 +207,8 @@ fn what(history: &History, lasts: u64, draw: &mut Rng) -> What {
     let peer = record.peer.clone();
     // What a change of the database does shows itself when the peer goes.
     let before = history.stimuli.last().map(|stimulus| &stimulus.what);
-    if let Some(What::Database(Change::Strike(changed) | Change::Key(changed, "note", _))) = before
+    if let Some(What::Database(Change::RemoveRecord(changed) | Change::Key(changed, "note", _))) =
+        before
         && draw.below(2) == 0
     {
         return What::Kill(changed.clone());
@@ -273,7 +274,7 @@ fn change(record: &RecordSite, draw: &mut Rng) -> Change {
         6 => Change::Key(peer, "ifup", "up otherwise".to_owned()),
         7 => Change::Key(peer, "connect", "call otherwise".to_owned()),
         8 => Change::Key(peer, "disconnect", "say otherwise".to_owned()),
-        9 => Change::Strike(peer),
+        9 => Change::RemoveRecord(peer),
         10 => Change::Broken,
         _ => Change::Back,
     }

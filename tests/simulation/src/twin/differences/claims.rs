@@ -59,7 +59,7 @@ fn only_manual(divergence: &Divergence) -> Option<&Item> {
     manual.filter(|_| divergence.product.is_none())
 }
 
-/// Whether the record of the peer has a key: as it is then, or was before it was struck.
+/// Whether the record of the peer has a key: as it is then, or was before it was removed.
 fn has(divergence: &Divergence, history: &History, key: &str) -> bool {
     let peer = history.subject(&divergence.place);
     let database = history.database(divergence.place.stimulus);
@@ -77,8 +77,8 @@ fn is_watched(divergence: &Divergence, history: &History) -> bool {
     record.is_some_and(|record| record.flag("watch"))
 }
 
-/// Whether the record of the peer was struck from the database.
-fn is_struck(divergence: &Divergence, history: &History) -> bool {
+/// Whether the record of the peer was removed from the database.
+fn is_removed(divergence: &Divergence, history: &History) -> bool {
     let peer = history.subject(&divergence.place);
     let database = history.database(divergence.place.stimulus);
     database.peer(&peer).is_none()
@@ -189,7 +189,7 @@ pub(super) fn ifdown_without_ifup(divergence: &Divergence, history: &History) ->
             || was_added_without_script(divergence, history))
 }
 
-/// Whether the peer was added while its record was struck or named neither of the two scripts, so
+/// Whether the peer was added while its record was removed or named neither of the two scripts, so
 /// that nothing was run for it then, and the record names the one now that sets up.
 fn was_added_without_script(divergence: &Divergence, history: &History) -> bool {
     let peer = &divergence.place.peer;
@@ -289,7 +289,7 @@ pub(super) fn auto_without_record(divergence: &Divergence, history: &History) ->
     history.startup
         && starts(divergence, history)
         && told(only_product(divergence)) == Some(&line)
-        && is_struck(divergence, history)
+        && is_removed(divergence, history)
 }
 
 /// A line that does not fit is cut.
@@ -302,12 +302,12 @@ pub(super) fn lines_that_fit(divergence: &Divergence, _: &History) -> bool {
         if product.ends_with("...\"") && product.len() > 200 && manual.len() > 200)
 }
 
-/// A peer whose record was struck is brought down by the record that it was brought up with, and a
+/// A peer whose record was removed is brought down by the record that it was brought up with, and a
 /// new interval holds at once.
 pub(super) fn database(divergence: &Divergence, history: &History) -> bool {
     let is_brought_down = only_product(divergence).is_some()
         && is_script_lane(divergence)
-        && is_struck(divergence, history);
+        && is_removed(divergence, history);
     let is_sooner = match (&divergence.product, &divergence.manual) {
         (Some(Item::Answered(product)), Some(Item::Answered(manual))) => product > manual,
         _ => false,
@@ -424,7 +424,7 @@ pub(super) fn active_peers(divergence: &Divergence, history: &History) -> bool {
 pub(super) fn user_without_record(divergence: &Divergence, history: &History) -> bool {
     let refused = matches!(&divergence.product,
         Some(Item::Answer { failed: Some(words), .. }) if words.starts_with("unknown-peer "));
-    refused && is_command(divergence, history, "passive") && is_struck(divergence, history)
+    refused && is_command(divergence, history, "passive") && is_removed(divergence, history)
 }
 
 /// `help` is a command of every service.
