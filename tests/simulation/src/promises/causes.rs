@@ -42,7 +42,7 @@ struct Open {
     kick: u32,
     /// Whether its host name was looked up, so that it may be removed, and added elsewhere.
     moves: bool,
-    /// The commands `active` that want it added, and are not answered.
+    /// The commands `active` that are among those who want it added, and are not answered.
     jobs: BTreeSet<String>,
 }
 
@@ -363,6 +363,9 @@ impl Causes {
                 if exists {
                     // Somebody else was faster: once more, after a `KILL`.
                     (open.add, open.kill) = (1, 1);
+                } else {
+                    // Their answers say nothing about the causes that come from now on.
+                    open.jobs.clear();
                 }
             }
             _ => {}
@@ -643,6 +646,18 @@ mod tests {
             assert_eq!(sight.lines(&[&asked[..], &[answer]].concat()), None);
             assert_eq!(sight.lines(&[ADD]), expected, "{answer}");
         }
+    }
+
+    #[test]
+    fn a_command_given_after_an_add_has_failed_keeps_its_cause() {
+        let mut sight = Sight::new::<Causes>(&[]);
+        let first = ["< SVCJOB J1 connect active p", ADD, "< FAIL x"];
+        assert_eq!(sight.lines(&first), None);
+        let crossed = ["< SVCJOB J2 connect active p", "> SVCFAIL J1 x"];
+        assert_eq!(sight.lines(&crossed), None);
+        assert_eq!(sight.lines(&[ADD]), None);
+        let again = ["< FAIL x", "> SVCFAIL J2 x", ADD];
+        assert_eq!(sight.lines(&again), Some(Promise::Causes));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! P19: a peer that is followed by its host name (key `re-resolve`) is added at an address that its
-//! name has had, and that no other record has, nor another peer of the server. E1 for it: in the
-//! end the server has it where its partner is.
+//! name has had, and that no other record has, nor another peer of the server; or where it has
+//! greeted from. E1 for it: in the end the server has it where its partner is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -22,6 +22,8 @@ pub(super) struct Followed {
     found: BTreeMap<String, BTreeSet<IpAddr>>,
     /// Where the server has its peers, as core was told.
     present: BTreeMap<String, SocketAddr>,
+    /// Where greetings have come from on this connection.
+    greeted: BTreeSet<SocketAddr>,
 }
 
 impl Rule for Followed {
@@ -49,7 +51,13 @@ impl Rule for Followed {
             Some(Fact::Note(Note::Kill { peer })) => {
                 self.present.remove(peer);
             }
-            Some(Fact::Connected | Fact::Lost) => self.present.clear(),
+            Some(Fact::Note(Note::Greet { address, .. })) => {
+                self.greeted.extend(socket(address.words()));
+            }
+            Some(Fact::Connected | Fact::Lost) => {
+                self.present.clear();
+                self.greeted.clear();
+            }
             Some(Fact::Sent(command)) if command.verb == "ADD" => return self.added(now, command),
             _ => {}
         }
@@ -61,13 +69,16 @@ impl Followed {
     fn added(&self, now: &Moment<'_>, command: &Command) -> Verdict {
         let peer = command.word(0);
         let own = now.records.fixed(peer, "peer").unwrap_or_default();
-        // A passive peer is added where it greets from.
         if !now.records.is_followed(peer) || own == "PASSIVE" {
             return Ok(());
         }
         let Some(at) = socket(command.words.get(1..).unwrap_or_default()) else {
             return Ok(());
         };
+        // A peer that has greeted is added there.
+        if self.greeted.contains(&at) {
+            return Ok(());
+        }
         let broken = |text: String| Err((Promise::Followed, format!("{peer} at {at}: {text}")));
         let found = self.found.get(peer);
         if !found.is_some_and(|found| found.contains(&at.ip())) {
@@ -116,8 +127,9 @@ fn socket(words: &[String]) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Sight, server, view};
+    use super::super::testing::{CORE, Sight, server, view};
     use super::*;
+    use crate::seen::Who;
     use crate::world::Truth;
 
     const RECORDS: &[(&str, &[(&str, &str)])] = &[
@@ -153,6 +165,16 @@ mod tests {
         assert_eq!(broken(&[4], 1), followed, "not found");
         assert_eq!(broken(&[2], 2), followed, "of the record of q");
         assert_eq!(broken(&[3], 3), followed, "where r is");
+    }
+
+    #[test]
+    fn where_it_has_greeted_from_keeps_it_until_the_connection_is_lost() {
+        let mut sight = Sight::new::<Followed>(RECORDS);
+        let greeted = "< NOTE GREET challenge INET 198.18.0.9 4070";
+        assert_eq!(sight.lines(&[greeted, &add(9)]), None);
+        sight.see(Seen::Ended(CORE)).unwrap();
+        sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
+        assert_eq!(sight.lines(&[&add(9)]), Some(Promise::Followed));
     }
 
     /// What is broken at the end if the server has `p` at 198.18.0.1, and its partner is here.
