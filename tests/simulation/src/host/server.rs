@@ -282,8 +282,10 @@ impl Host {
         };
         if verb == Some("KILL") {
             self.truth.present.remove(peer);
+            self.truth.lost.insert(peer.to_owned());
         } else if verb == Some("ADD") {
             self.truth.present.insert(peer.to_owned());
+            self.truth.lost.remove(peer);
             self.note_added(peer, shared);
             let address = self.address_at_server(peer);
             if let Some(control) = address.and_then(|at| self.quietness(peer, at)) {

@@ -20,10 +20,14 @@ pub(super) const QUIET: usize = usize::MAX;
 /// The number of the step in which an operator adds what was killed.
 const REPAIR: usize = usize::MAX - 1;
 
+/// The number of the step in which an operator adds what other hosts have ended since then.
+const REPAIR_AGAIN: usize = usize::MAX - 2;
+
 /// How long an aimed fault waits for its instant.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// When an operator looks what is missing, after everything has calmed down.
+/// When an operator looks what is missing, after everything has calmed down, and after that once
+/// more.
 const REPAIR_AFTER: Duration = Duration::from_secs(900);
 
 impl<W: Watcher> World<W> {
@@ -71,6 +75,13 @@ impl<W: Watcher> World<W> {
         if index == REPAIR {
             for host in &mut self.hosts {
                 host.repair(&mut self.shared);
+            }
+            self.shared.after(REPAIR_AFTER, Step::Calm(REPAIR_AGAIN));
+            return;
+        }
+        if index == REPAIR_AGAIN {
+            for host in &mut self.hosts {
+                host.repair_again(&mut self.shared);
             }
             return;
         }
@@ -165,8 +176,27 @@ impl Host {
             .filter(|it| !it.is_passive())
             .filter(|it| !self.truth.present.contains(&it.peer))
             .map(|it| it.peer.clone())
-            .filter(|peer| !self.comes_back(peer, shared))
             .collect();
+        self.truth.lost.clear();
+        self.add_missing(missing, shared);
+    }
+
+    /// An operator adds the other hosts that have ended their connection since the first time: one
+    /// that is greeted twice has its peer removed and added again, and if the record of that peer
+    /// has `mobile` or `knock`, the other server removes it.
+    fn repair_again<W: Watcher>(&mut self, shared: &mut Shared<W>) {
+        let records = self.site.records.iter();
+        let lost: Vec<String> = records
+            .filter(|it| !it.is_passive() && matches!(it.partner, Partner::Host(_)))
+            .filter(|it| it.get("mobile").or(it.get("knock")).is_some())
+            .filter(|it| self.truth.lost.contains(&it.peer))
+            .map(|it| it.peer.clone())
+            .collect();
+        self.add_missing(lost, shared);
+    }
+
+    fn add_missing<W: Watcher>(&mut self, mut missing: Vec<String>, shared: &mut Shared<W>) {
+        missing.retain(|peer| !self.comes_back(peer, shared));
         for peer in missing {
             self.submit(&["active".to_owned(), peer], shared);
         }
