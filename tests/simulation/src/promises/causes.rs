@@ -360,12 +360,11 @@ impl Causes {
                 let exists = matches!(end, End::Failed(words) if words.first().is_some_and(|it| it == "peer-exists"));
                 let open = self.open(peer);
                 (open.add, open.kill) = (0, 0);
+                // Their answers say nothing about the causes that come from now on.
+                open.jobs.clear();
                 if exists {
                     // Somebody else was faster: once more, after a `KILL`.
                     (open.add, open.kill) = (1, 1);
-                } else {
-                    // Their answers say nothing about the causes that come from now on.
-                    open.jobs.clear();
                 }
             }
             _ => {}
@@ -658,6 +657,21 @@ mod tests {
         assert_eq!(sight.lines(&[ADD]), None);
         let again = ["< FAIL x", "> SVCFAIL J2 x", ADD];
         assert_eq!(sight.lines(&again), Some(Promise::Causes));
+    }
+
+    #[test]
+    fn a_command_that_fails_since_its_peer_moves_takes_no_cause_of_that() {
+        let mut sight = Sight::new::<Causes>(&[]);
+        sight.lines(&["> LIST", "< INFO p", "< OK"]);
+        let found = Found::Addresses(vec![[198, 18, 0, 9].into()]);
+        sight.see(Seen::LookedUp("p", &found)).unwrap();
+        let moves = ["> KILL p", "< FAIL x", ADD, "< SVCJOB J1 connect active p"];
+        assert_eq!(sight.lines(&moves), None);
+        let there = ["< FAIL peer-exists p", "> SVCFAIL J1 peer-exists p"];
+        assert_eq!(sight.lines(&there), None);
+        let again = ["> KILL p", "< NOTE KILL p", "< OK", ADD];
+        assert_eq!(sight.lines(&again), None);
+        assert_eq!(sight.lines(&["< FAIL x", ADD]), Some(Promise::Causes));
     }
 
     #[test]

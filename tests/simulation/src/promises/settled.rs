@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use connect_core::machine::{Backlog, Machine};
+use connect_ipc::RunId;
 use connect_ipc::control::{PeerState, Reply, Request, ServerLink, ServiceStatus};
 use peerdb::Record;
 use tripe_admin::Note;
@@ -22,6 +23,9 @@ use crate::seen::{Seen, View};
 /// How much later than `every` and `timeout` say a reply may be.
 const MARGIN: Duration = Duration::from_secs(8);
 
+/// How long after the end of its child a run is settled at the latest.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// After how many minutes in which core waits for more than the server owes, it waits for ever.
 const LEAK: u32 = 10;
 
@@ -34,6 +38,8 @@ pub(super) struct Settled {
     added: BTreeMap<String, Instant>,
     /// For how many minutes core has waited for more than the server owes.
     leaking: u32,
+    /// The runs whose child has just ended, and when.
+    ended: Vec<(RunId, Instant)>,
     /// Whether the journal of scripts was damaged, which is told until somebody has seen to it.
     damaged: bool,
 }
@@ -52,6 +58,10 @@ impl Rule for Settled {
         }
         match now.seen {
             Seen::Fault(Fault::Journal { .. }) => self.damaged = true,
+            Seen::ChildEnded(run, _) => {
+                self.ended.retain(|(_, at)| *at + SETTLING >= now.at);
+                self.ended.push((*run, now.at));
+            }
             Seen::Minute(view) => {
                 let owed = view.core.map_or(0, |core| core.backlog().at_server);
                 let is_more = owed > now.tap.unanswered();
@@ -200,10 +210,14 @@ impl Settled {
             .filter(|run| view.truth.children.contains(&run.under_way.run))
             .map(|run| run.under_way.peer.as_str())
             .collect();
-        let forgotten = view
-            .ledger
-            .runs()
-            .find(|run| !living.contains(&run.under_way.peer.as_str()));
+        let just_ended = |run: &RunId| {
+            let mut ended = self.ended.iter();
+            ended.any(|(id, at)| id == run && *at + SETTLING >= now.at)
+        };
+        let forgotten = view.ledger.runs().find(|run| {
+            let run = &run.under_way;
+            !living.contains(&run.peer.as_str()) && !just_ended(&run.run)
+        });
         if let Some(run) = forgotten {
             return broken(Promise::Empty, format!("the journal has {run:?}"));
         }
@@ -409,24 +423,41 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_nobody_has_settled_breaks_it() {
+    fn a_run_that_nobody_has_settled_breaks_it_unless_it_has_just_ended() {
         let core = joined(RECORDS, &[]);
         let mut ledger = Ledger::default();
         let run = testing::run(1, ScriptKind::Ifup, None);
+        let id = run.run;
         ledger.apply(&Entry::Ordered(Arc::new(run)));
         let truth = Truth {
             site: Arc::new(database(RECORDS)),
             ..Truth::default()
         };
-        let mut sight = Sight::new::<Settled>(RECORDS);
-        let seen = view(|view| {
-            sight.see(Seen::End(View {
-                core: Some(&core),
-                ledger: &ledger,
-                truth: &truth,
-                ..view
-            }))
-        });
-        assert!(matches!(seen, Err((Promise::Empty, _))), "{seen:?}");
+        for (before, expected) in [
+            (None, Some(Promise::Empty)),
+            (Some(2), Some(Promise::Empty)),
+            (Some(0), None),
+        ] {
+            let mut sight = Sight::new::<Settled>(RECORDS);
+            if let Some(seconds) = before {
+                sight
+                    .see(Seen::ChildEnded(
+                        id,
+                        &connect_ipc::scripts::Ended::Exited(0),
+                    ))
+                    .unwrap();
+                sight.later(seconds);
+            }
+            let seen = view(|view| {
+                sight.see(Seen::End(View {
+                    core: Some(&core),
+                    ledger: &ledger,
+                    truth: &truth,
+                    ..view
+                }))
+            });
+            let broken = seen.err().map(|(promise, _)| promise);
+            assert_eq!(broken, expected, "{before:?}");
+        }
     }
 }
