@@ -20,7 +20,7 @@ pub(super) const ON_ITS_WAY: Duration = Duration::from_millis(1);
 pub(super) struct Calm {
     /// Anything: a process, the host, or the lines of the server.
     pub(super) since: Instant,
-    /// The server or its host, so that the server reads lines late.
+    /// The server or its host, so that the server reads lines late, or never.
     pub(super) server: Instant,
     /// What reads the database, and when a changed one is in use.
     pub(super) database: Instant,
@@ -63,6 +63,9 @@ impl Calm {
             }
             Seen::Died(part) => {
                 self.away.insert(*part);
+                if *part == Part::Server {
+                    self.server = self.server.max(at);
+                }
                 at
             }
             Seen::Slept(_) => {

@@ -278,6 +278,18 @@ mod tests {
     }
 
     #[test]
+    fn the_answer_of_a_server_of_whose_end_core_has_not_heard_is_waited_for() {
+        let (mut sight, file) = added();
+        sight.later(29);
+        sight.see(Seen::Died(Part::Server)).unwrap();
+        sight.later(18);
+        assert_eq!(look(&mut sight, &file), Ok(()));
+        sight.later(2);
+        let broken = look(&mut sight, &file);
+        assert!(matches!(broken, Err((Promise::NothingLate, _))));
+    }
+
+    #[test]
     fn a_late_check_of_which_nobody_is_told_breaks_it() {
         let (mut sight, file) = added();
         sight.later(39);
