@@ -28,7 +28,8 @@ pub(super) struct Hooks {
     replied: BTreeMap<String, Instant>,
     /// Those that were unreachable or gone, and when they were last.
     ceased: BTreeMap<String, Instant>,
-    /// Those whose last hook was ordered before core connected, which may have found them gone.
+    /// Those that came up or had their last hook before core connected, which may have found them
+    /// gone.
     met: BTreeSet<String>,
     /// All peers that have had a hook.
     known: BTreeSet<String>,
@@ -53,7 +54,11 @@ impl Rule for Hooks {
             Some(Fact::Note(Note::Kill { peer } | Note::Add { peer, .. })) => {
                 self.ceased.insert(peer.clone(), now.at);
             }
-            Some(Fact::Connected) => self.met.clone_from(&self.known),
+            // One that came up without `on-up`, since its record had none then, has had no hook.
+            Some(Fact::Connected) => {
+                self.met.clone_from(&self.known);
+                self.met.extend(self.replied.keys().cloned());
+            }
             _ => {}
         }
         match now.seen {
@@ -121,8 +126,9 @@ fn forget(happened: &mut BTreeMap<String, Instant>, peer: &str, at: Instant) {
 mod tests {
     use connect_ipc::setup::SetupState;
 
-    use super::super::testing::{self, Sight};
+    use super::super::testing::{self, CORE, Sight};
     use super::*;
+    use crate::seen::Who;
 
     fn order(sight: &mut Sight, number: u64, kind: ScriptKind) -> bool {
         let run = testing::run(number, kind, Some(SetupState::Undone {}));
@@ -166,6 +172,19 @@ mod tests {
         assert!(order(1, ScriptKind::OnUp));
         assert!(order(2, ScriptKind::OnDown));
         assert!(!order(3, ScriptKind::OnUp), "the reply was before");
+    }
+
+    #[test]
+    fn a_peer_that_came_up_without_a_hook_may_be_found_gone() {
+        for has_replied in [true, false] {
+            let mut sight = Sight::new::<Hooks>(&[]);
+            if has_replied {
+                ping(&mut sight, "ping-ok 1.0");
+            }
+            sight.see(Seen::Ended(CORE)).unwrap();
+            sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
+            assert_eq!(order(&mut sight, 1, ScriptKind::OnDown), has_replied);
+        }
     }
 
     #[test]

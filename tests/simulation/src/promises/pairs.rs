@@ -44,8 +44,11 @@ struct Turns {
     runs: BTreeMap<RunId, (ScriptKind, Fate)>,
     /// How many runs operators may have requested since the last undoing that was ordered later.
     asked: u32,
-    /// The last run that was ordered before the last of these requests.
+    /// The last run that was ordered before the last of these requests, or for something that
+    /// happened before.
     before_asked: Option<RunId>,
+    /// When the last of these requests was made.
+    asked_at: Instant,
 }
 
 /// The scripts of a host since its boot.
@@ -63,16 +66,13 @@ pub(super) struct Pairs {
 impl Rule for Pairs {
     fn see(&mut self, now: &Moment<'_>) -> Verdict {
         match now.seen {
-            Seen::Ordered(run) if run.setup.is_some() => {
-                let runs = &mut self.turns(run).runs;
-                runs.entry(run.run).or_insert((run.kind, Fate::Ordered));
-            }
+            Seen::Ordered(run) if run.setup.is_some() => self.turns(run).ordered(run, now.at),
             Seen::Started(_, run) if run.setup.is_some() => return self.started(now, run),
             Seen::NotStarted(run) if run.setup.is_some() => {
                 let fate = Fate::NotStarted(now.at);
                 self.turns(run).runs.insert(run.run, (run.kind, fate));
             }
-            Seen::Asked(_, envelope) => self.asked(&envelope.request),
+            Seen::Asked(_, envelope) => self.asked(&envelope.request, now.at),
             Seen::Fault(Fault::Reboot {}) => {
                 *self = Pairs {
                     displaced: self.displaced,
@@ -99,15 +99,15 @@ impl Pairs {
     }
 
     /// An operator requests that scripts are run.
-    fn asked(&mut self, request: &Request) {
+    fn asked(&mut self, request: &Request, at: Instant) {
         match request {
             Request::RunScript { peer, .. } => {
                 let pairs = self.peers.entry(peer.clone()).or_default();
-                pairs.get_mut(Pair::Interface).asked();
+                pairs.get_mut(Pair::Interface).asked(at);
             }
             Request::ApplyChanges {} => {
                 for pairs in self.peers.values_mut() {
-                    pairs.get_mut(Pair::Interface).asked();
+                    pairs.get_mut(Pair::Interface).asked(at);
                 }
             }
             _ => {}
@@ -177,9 +177,20 @@ enum Before {
 
 impl Turns {
     /// An operator may have requested a run: of a setup that is made, since `ifup` is refused else.
-    fn asked(&mut self) {
+    fn asked(&mut self, at: Instant) {
         self.asked += 1;
         self.before_asked = self.runs.keys().next_back().copied();
+        self.asked_at = at;
+    }
+
+    /// A run is ordered. Core orders at the end of a turn, which has one instant: the run may be
+    /// for something that it had heard before the request.
+    fn ordered(&mut self, run: &Run, at: Instant) {
+        let order = (run.kind, Fate::Ordered);
+        self.runs.entry(run.run).or_insert(order);
+        if self.asked > 0 && self.asked_at == at {
+            self.before_asked = self.before_asked.max(Some(run.run));
+        }
     }
 
     fn before(&self, run: &Run) -> Before {
@@ -199,6 +210,9 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
+    use connect_core::machine::ConnectionId;
+    use connect_ipc::control::Envelope;
+    use connect_ipc::scripts::InterfaceScript;
     use connect_ipc::setup::SetupState;
 
     use super::super::testing::{self, Sight, plan};
@@ -236,13 +250,43 @@ mod tests {
 
     /// Whether the last of these starts breaks it, of which those before do not.
     fn breaks(sight: &mut Sight, kinds: &[ScriptKind]) -> bool {
+        breaks_from(sight, 1, kinds)
+    }
+
+    /// The same, with numbers from this one on.
+    fn breaks_from(sight: &mut Sight, first: u64, kinds: &[ScriptKind]) -> bool {
         let mut broken = false;
-        for (kind, number) in kinds.iter().zip(1..) {
+        for (kind, number) in kinds.iter().zip(first..) {
             assert!(!broken);
             let verdict = start(sight, number, *kind);
             broken = matches!(verdict, Err((Promise::Scripts, _)));
         }
         broken
+    }
+
+    #[test]
+    fn a_request_counts_for_a_peer_that_was_replaced_just_before_it() {
+        for is_before in [true, false] {
+            let mut sight = sight();
+            start(&mut sight, 1, ScriptKind::Ifup).unwrap();
+            let (peer, script) = ("p".to_owned(), InterfaceScript::Ifup);
+            let envelope = Envelope {
+                id: 1,
+                request: Request::RunScript { peer, script },
+            };
+            sight.see(Seen::Asked(ConnectionId(1), &envelope)).unwrap();
+            if is_before {
+                let undo = run(2, ScriptKind::Ifdown);
+                sight.at_once(Seen::Ordered(&undo)).unwrap();
+            }
+            assert!(!breaks_from(
+                &mut sight,
+                2,
+                &[ScriptKind::Ifdown, ScriptKind::Ifup]
+            ));
+            assert_eq!(breaks_from(&mut sight, 4, &[ScriptKind::Ifup]), !is_before);
+            assert!(breaks_from(&mut sight, 5, &[ScriptKind::Ifup]));
+        }
     }
 
     #[test]

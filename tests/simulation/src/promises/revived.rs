@@ -37,6 +37,9 @@ pub(super) struct Revived {
     /// Whether core cannot tell which run of the server it has joined: nothing follows from the
     /// state that it writes.
     is_uncertain: bool,
+    /// Whether core knows only what its state says, of which nothing follows for a server that it
+    /// cannot tell.
+    has_only_state: bool,
     /// Whether core has a database that is not that of the site.
     is_foreign: bool,
 }
@@ -55,7 +58,13 @@ impl Rule for Revived {
                     self.owed.clear();
                 }
             }
-            Seen::Uncertain => self.is_uncertain = true,
+            Seen::Lives(Part::Core, _) => self.has_only_state = true,
+            Seen::Uncertain => {
+                self.is_uncertain = true;
+                if self.has_only_state {
+                    self.owed.clear();
+                }
+            }
             Seen::Minute(view) => return self.look(now, view),
             _ => {}
         }
@@ -77,6 +86,7 @@ impl Rule for Revived {
                     self.owed.remove(peer);
                 }
             }
+            Some(Fact::Ended(command, _)) if command.verb == "LIST" => self.has_only_state = false,
             // The server still has the peer, or has not had it any more.
             Some(Fact::Ended(command, End::Failed(_))) if command.verb == "KILL" => {
                 self.owed.remove(command.word(0));
@@ -172,6 +182,7 @@ mod tests {
         plan.site.hosts[0].auto = vec!["p".to_owned()];
         plan.site.hosts[0].keeps_state = true;
         let mut sight = Sight::of::<Revived>(&plan);
+        assert_eq!(sight.lines(&["> LIST", "< INFO p", "< OK"]), None);
         if is_uncertain {
             sight.see(Seen::Uncertain).unwrap();
         }
@@ -228,6 +239,23 @@ mod tests {
             sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
             let told = look_after(3_600, &mut sight);
             assert_eq!(told.is_ok(), is_uncertain, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_core_that_begins_at_a_server_that_it_cannot_tell_does_not_know_of_it() {
+        for has_begun in [true, false] {
+            let mut sight = removed(false);
+            if has_begun {
+                sight.see(Seen::Died(Part::Core)).unwrap();
+                sight.see(Seen::Lives(Part::Core, 2)).unwrap();
+            }
+            sight.see(Seen::Ended(CORE)).unwrap();
+            sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
+            sight.see(Seen::Uncertain).unwrap();
+            assert_eq!(sight.lines(&["> LIST", "< OK"]), None);
+            let told = look_after(3_600, &mut sight);
+            assert_eq!(told.is_ok(), has_begun, "{told:?}");
         }
     }
 
