@@ -340,11 +340,11 @@ mod tests {
     fn an_operator_may_have_a_script_run_again() {
         let mut sight = sight();
         assert!(!breaks(&mut sight, &[ScriptKind::Ifup]));
-        let envelope = connect_ipc::control::Envelope {
+        let envelope = Envelope {
             id: 1,
             request: Request::ApplyChanges {},
         };
-        let operator = connect_core::machine::ConnectionId(7);
+        let operator = ConnectionId(7);
         sight.see(Seen::Asked(operator, &envelope)).unwrap();
         assert_eq!(start(&mut sight, 2, ScriptKind::Ifup), Ok(()));
         assert_eq!(start(&mut sight, 3, ScriptKind::Ifdown), Ok(()));
