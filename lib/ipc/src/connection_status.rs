@@ -18,7 +18,9 @@ pub struct ConnectionStatus {
     pub reconnects: u32,
     /// Seconds since the last of them.
     pub last_reconnect: Option<u64>,
-    /// Why the server no longer has it, if it had it.
+    /// Why the server no longer has it, if it had it: as in the event `removed`, but `server` if
+    /// the reason was `command` or `left`, and the connection to the server ended within two
+    /// seconds after that event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removal: Option<Removal>,
     /// Seconds for which its check, or the answer to its ping, is overdue, if it is.
@@ -32,8 +34,9 @@ pub struct ConnectionStatus {
     /// over a minute, and longer than its first check may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<u64>,
-    /// Milliseconds until it is added again, if it did not answer and waits for that (key
-    /// `when-dead`). Nothing is added while the server is not there.
+    /// Milliseconds until it is added, if the server does not have it and it waits for that (key
+    /// `when-dead`): it did not answer, its other host has left, nobody has seen why it was
+    /// removed, or it could not be added. Nothing is added while the server is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_add_ms: Option<u64>,
     /// Why the last attempt to add it again failed, if it did: a code and its arguments.

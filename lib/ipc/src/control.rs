@@ -180,7 +180,7 @@ pub enum Reply {
     Done {},
     /// The service command failed; code and arguments. Final.
     Failed(Vec<String>),
-    /// The request is malformed. Final.
+    /// The request is malformed, or this client may not make it. Final.
     Error(String),
     /// There is no place for this connection, which core closes. Final.
     Busy {
@@ -281,13 +281,13 @@ pub struct ServiceStatus {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Counters {
-    /// Peers declared unreachable.
+    /// Checks of peers that failed.
     pub unreachable: u64,
     /// Reconnections begun, by the service or by `kick`.
     pub reconnects: u64,
     /// Scripts that have ended, by result.
     pub scripts: ScriptCounters,
-    /// Databases loaded.
+    /// Databases loaded after the first.
     pub reloads: u64,
     /// Database files that could not be used.
     pub reload_faults: u64,
@@ -420,7 +420,7 @@ pub enum PeerState {
     Gone,
     /// It was removed by a command, by the other host, or because the server ended.
     Killed,
-    /// It is passive, and has not connected since the service started.
+    /// It is passive, or has a user and no `auto`, and has not connected since the service started.
     Waiting,
     /// It is watched or to be added at start-up, and was not added since the service started.
     Absent,
@@ -499,8 +499,8 @@ pub struct PeerStatus {
     pub failed_checks: u32,
     /// Milliseconds until the next ping is due, where one is planned.
     pub next_ping_ms: Option<u64>,
-    /// Seconds since the peer was adopted or first seen, or since it was removed; 0 if the server
-    /// never had it.
+    /// Seconds since the peer was adopted or first seen, or since it was removed, or since the
+    /// first attempt to add it; 0 if the server never had it and nobody has tried to add it.
     pub age: u64,
     /// The history of its connection.
     #[serde(default)]

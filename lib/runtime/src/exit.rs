@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use crate::log_text;
 use crate::streams::{self, Stream};
 
-/// Why a program ended. The numbers follow sysexits(3), which supervisors and scripts know.
+/// Why a program ended. The numbers from 65 to 78 are numbers of sysexits(3), with the meaning that
+/// is given here, which differs from the one there for 72, 74 and 78.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Exit {
     /// Success, or the service was asked to quit.
@@ -19,14 +20,16 @@ pub enum Exit {
     Data = 65,
     /// A process that is needed cannot be reached.
     Unavailable = 69,
-    /// A fault of the program itself.
+    /// With `--daemon`: the background process ended before it was ready, by a signal or with
+    /// status 0.
     Software = 70,
     /// The system refused something, such as a socket or a directory.
     System = 71,
     /// The directory of the service's own sockets, or a socket, is lost; a supervisor is to make it
     /// again.
     DirectoryRemoved = 72,
-    /// The tripe server was connected and did not answer in time.
+    /// The tripe server was connected and did not answer in time; or, with `--daemon`, the
+    /// background process was not ready in time.
     Unanswered = 74,
     /// The connection to the tripe server is lost and the service was told to end then.
     Disconnected = 75,

@@ -109,22 +109,22 @@ const fn entry(
 #[rustfmt::skip]
 pub const ALL: &[Entry] = &[
     entry(Tolerance::Instants, "instants", Kind::Built,
-        "What both do is put in order by the event after which it comes, and not by its time.",
-        "The first checks after a start are spread out, so the two are in different phases."),
+        "What both do is put in order by the occurrence after which it comes, and not by its time.",
+        "The first checks after a start are spread out, so the two make them at different instants."),
     entry(Tolerance::OrderOfSubjects, "order-of-subjects", Kind::Built,
         "For each peer there is one sequence of commands and checks, one of `ifup` and `ifdown`, and one of `connect` \
          and `disconnect`; the order of items of different sequences is not compared.",
         "The manual gives no order among peers, nor between a script and a ping."),
     entry(Tolerance::NotAtRest, "not-at-rest", Kind::Built,
-        "An event comes only when both have come to rest after the one before it; only a suspension of the host may begin \
-         while a ping is under way.",
-        "What is under way depends on the phase, so each of the two would meet the event in another state; the rest of \
-         the simulation has events at all times."),
+        "An occurrence comes only when both have come to rest after the one before it; only a suspension of the host \
+         may begin while a ping is under way.",
+        "What is under way depends on the instants of the checks, so each of the two would meet the occurrence in \
+         another state; the rest of the simulation has faults at all times."),
     entry(Tolerance::OtherListeners, "other-listeners", Kind::Built,
         "What the service tells its own sockets, the log and the service manager is not looked at.",
         "The manual does not have them."),
     entry(Tolerance::UnreadableDatabase, "unreadable-database", Kind::Built,
-        "The service of the manual is not told that the database cannot be read.",
+        "The executable manual is not told that the database cannot be read.",
         "The manual does not say what follows from it."),
     entry(Tolerance::KeptState, "kept-state", Kind::Built,
         "A service that is started again has neither a state file nor a journal of scripts.",
@@ -140,28 +140,28 @@ pub const ALL: &[Entry] = &[
         "While the two servers have different peers, the answers to `adopted` are not compared.",
         "The answer lists these peers."),
     entry(Tolerance::Repetition, "repetition", Kind::Asked,
-        "If up to six items of a sequence come again in the same order, they count as one.",
-        "How often a check of a peer that does not answer fails between two events depends on the phase; how often a \
-         peer becomes unreachable is compared as a number."),
+        "If a group of up to six items is repeated directly, the repetitions are not counted.",
+        "How often a check of a peer that does not answer fails between two occurrences depends on the instants of its \
+         checks; how often a peer becomes unreachable is compared as a number."),
     entry(Tolerance::EndedChildren, "ended-children", Kind::Asked,
         "Where in its sequence a child is ended, and how often that happens, is not compared.",
         "Each new attempt to connect ends the child of the one before it, and how many attempts there are depends on \
-         the phase."),
+         the instants of the checks."),
     entry(Tolerance::Recovery, "recovery", Kind::Asked,
         "How many attempts the first check needs that an unreachable peer answers is not compared.",
-        "The peer comes back in the middle of a check, at an attempt that depends on the phase."),
+        "The peer comes back in the middle of a check, at an attempt that depends on the instants of its checks."),
     entry(Tolerance::OneCheck, "one-check", Kind::Asked,
-        "The numbers of checks that are answered at once between two events may differ by one.",
-        "One check more or less depends on the phase."),
+        "The numbers of checks that are answered at once between two occurrences may differ by one.",
+        "One check more or less depends on the instants of the checks."),
     entry(Tolerance::CountsOfThoseWhoGo, "counts-of-those-who-go", Kind::Asked,
         "How many checks were answered, and how often a peer was unreachable, is not compared if only one of the two \
-         servers has the peer at the next event.",
+         servers has the peer at the next occurrence.",
         "A peer that has gone is not checked any more."),
     entry(Tolerance::Delay, "delay", Kind::Asked,
         "A ping may be sent up to 2 milliseconds later than the manual says.",
         "The service hands the server the pings of 2 milliseconds together."),
     entry(Tolerance::ChangedInterval, "changed-interval", Kind::Asked,
-        "After a change of `every` or `watch`, a check may come by the longer of the old interval and the new one.",
+        "After a change of `every` or `watch`, a check may be as late as the longer of the two intervals allows.",
         "The manual does not say when a new interval counts for a peer that waits."),
     entry(Tolerance::Questions, "questions", Kind::Asked,
         "The commands `WATCH`, `SVCQUERY`, `SVCCLAIM`, `SVCRELEASE`, `LIST`, `IFNAME`, `ADDR`, `ALGS` and `GETCHAL` \
@@ -182,21 +182,21 @@ pub const ALL: &[Entry] = &[
     entry(Tolerance::CutChecks, "cut-checks", Kind::Asked,
         "A check whose only ping was refused, or ended with its peer, is not compared, unless the service sends \
          a warning or a notification about it. Nor is the `BGCANCEL` for the ping of a peer that is disowned.",
-        "Whether a ping is under way when a peer goes depends on the phase."),
+        "Whether a ping is under way when a peer goes depends on the instants of its checks."),
     entry(Tolerance::BeginOfChecks, "begin-of-checks", Kind::Asked,
-        "If a check leads to a warning or a notification, it belongs to the event before that, not to the one before its \
-         first ping.",
-        "Whether the event comes while the first ping is under way depends on the phase."),
+        "If a check leads to a warning or a notification, it belongs to the last occurrence before the warning or \
+         notification, not to the last occurrence before its first ping.",
+        "Whether an occurrence comes while the first ping is under way depends on the instants of the checks."),
     entry(Tolerance::Figures, "figures", Kind::Asked,
         "The figures of `info` are compared with the pings that were sent and answered, for each of the two alone, and \
          not with each other.",
         "The two have sent different numbers of pings, which took different times."),
     entry(Tolerance::Refusals, "refusals", Kind::Asked,
-        "The server stops refusing at the next event.",
-        "How many of the commands to be refused are sent before that depends on the phase."),
+        "The server stops refusing at the next occurrence.",
+        "How many of the commands to be refused are sent before that depends on the instants of the checks."),
     entry(Tolerance::Promises, "promises", Kind::Asked,
         "Of the promises of the simulation, only those about the lines sent to the server are checked, for both \
-         services. The promise that each command has a cause is not. The service of the manual may add a peer that \
+         services. The promise that each command has a cause is not. The executable manual may add a peer that \
          the server has, and may send a line that the server does not understand if a name looks like an option.",
         "The test does not see scripts, so it does not know which script has caused a `GREET`. The manual says only \
          that `ADD` is submitted, and gives names as they are."),

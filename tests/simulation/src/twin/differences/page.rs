@@ -11,13 +11,14 @@ const INTRODUCTION: &str = include_str!("../../../differences/introduction.md");
 const TOLERANCES: &str = "
 ## What the comparison leaves out
 
-A test plays the same events to this service and to a slow one that was written from the manual alone, and compares \
-what both do. The differences above are those that it lets pass, or that other tests show. Here is what it does not \
-compare, and why. This section is for those who want to judge the test, or work on it; operators need none of it.
+A test plays the same occurrences to this service and to the *executable manual*, a slow service that was written from \
+the manual alone, and compares what both do. The differences above are those that it lets pass, or that other tests \
+show. Here is what it does not compare, and why. This section is for those who want to judge the test, or work on it; \
+operators need none of it.
 
-An event is what others do: they add and remove peers, submit commands, change the database, do not answer, end the \
-service or its server, or suspend the host. The phase of a peer is the time at which its checks begin; it is not the \
-same in the two services.
+An *occurrence* is what others do: they add and remove peers, submit commands, change the database, do not answer, end \
+the service or its server, or suspend the host. The checks of a peer are not made at the same instants by the two \
+services.
 ";
 
 /// The longest line of the page.
