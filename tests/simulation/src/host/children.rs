@@ -94,6 +94,10 @@ impl Children {
     }
 }
 
+/// How long after the last fault a `connect` that greets fails no more: one that fails now and then
+/// may fail each time that it is run in the time in which everything is to settle.
+const FAILS: Duration = Duration::from_secs(1_800);
+
 /// One of the habits, by their weights.
 fn choose(habits: &[Weighted], number: u64) -> Habit {
     let sum: u64 = habits.iter().map(|it| u64::from(it.weight)).sum();
@@ -129,8 +133,14 @@ impl Host {
         let record = records.find(|(record, _)| record.peer == run.peer);
         let number = record.map_or(u64::MAX, |(_, number)| number << 2 | run.kind as u64);
         let mut draw = shared.chances.of(What::Habit, self.id, number, *count);
+        let is_calm = shared.now >= shared.quiet_from + FAILS;
         let habit = record.map_or(Habit::Quick(0), |(record, _)| {
-            choose(habits(record, run.kind), draw.next())
+            let all = habits(record, run.kind);
+            let greets = all.iter().find(|it| matches!(it.habit, Habit::Greets(_)));
+            match greets.filter(|_| is_calm) {
+                Some(greets) => greets.habit.clone(),
+                None => choose(all, draw.next()),
+            }
         });
         let row = shared.summary.coverage.of(habit.name());
         row.planned += 1;
