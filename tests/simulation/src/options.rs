@@ -101,7 +101,7 @@ pub(crate) struct Storm {
     #[arg(long, value_parser = positive::<u64>)]
     days: Option<u64>,
     /// How many hours a run lasts, besides the days
-    #[arg(long)]
+    #[arg(long, value_parser = positive::<u64>)]
     hours: Option<u64>,
     /// How much happens: storm, calm or mixed
     #[arg(long, default_value = "storm")]
@@ -231,6 +231,7 @@ mod tests {
             "--hosts 0",
             "--peers 0",
             "--days 0",
+            "--hours 0",
             "--jobs 0",
             "fixed --jobs 0",
             "prove --seeds 0",
