@@ -13,7 +13,7 @@ use simulation::plan::Profile;
 use simulation::world::Digesting;
 
 use campaign::work::Play;
-use campaign::{Campaign, Seeds, Size, fixed, planted};
+use campaign::{Campaign, Seeds, Size, fixed, numbers, planted};
 use options::{Options, Task};
 
 fn main() -> ExitCode {
@@ -37,9 +37,7 @@ fn perform(options: Options) -> Result<bool> {
         Some(Task::Run { plan, record }) => campaign::again(&plan, record),
         Some(Task::Fixed { jobs }) => campaign(jobs).fixed(),
         Some(Task::Prove { seeds, jobs }) => campaign(jobs).prove(&storm(seeds, Size::Mixed)),
-        Some(Task::Twin { seeds, first }) => {
-            campaign::twins::play(first..first.saturating_add(seeds))
-        }
+        Some(Task::Twin { seeds, first }) => campaign::twins::play(numbers(first, seeds)),
         Some(Task::Differences) => {
             print!("{}", simulation::twin::differences::page());
             Ok(true)

@@ -97,11 +97,11 @@ pub(crate) struct Storm {
     /// How many peers a host has
     #[arg(long, value_parser = positive::<u32>)]
     peers: Option<u32>,
-    /// How many days a run lasts
-    #[arg(long, value_parser = positive::<u64>)]
+    /// How many days a run lasts, up to 3,660
+    #[arg(long, value_parser = time::<3_660>)]
     days: Option<u64>,
     /// How many hours a run lasts, besides the days
-    #[arg(long, value_parser = positive::<u64>)]
+    #[arg(long, value_parser = time::<87_840>)]
     hours: Option<u64>,
     /// How much happens: storm, calm or mixed
     #[arg(long, default_value = "storm")]
@@ -173,6 +173,15 @@ fn positive<T: FromStr<Err = ParseIntError> + PartialOrd + From<u8>>(text: &str)
     Ok(number)
 }
 
+/// A number of days or hours.
+fn time<const MOST: u64>(text: &str) -> Result<u64> {
+    let number = positive(text)?;
+    if number > MOST {
+        bail!("a run has at most {MOST} of these");
+    }
+    Ok(number)
+}
+
 /// A time as people write it: a number and a unit.
 fn duration(text: &str) -> Result<Duration> {
     let text = text.trim();
@@ -222,6 +231,21 @@ mod tests {
         assert_eq!(seeds(&["--seeds", "5"]).size, Size::Mixed);
         let year = seeds(&["--hosts", "1", "--peers", "20", "--days", "365"]);
         assert_eq!(year.size, Size::Given(1, 20, 8_760));
+    }
+
+    #[test]
+    fn a_run_has_no_more_than_ten_years() {
+        for words in ["--days 3661", "--hours 18446744073709551615"] {
+            let words = ["simulation"].into_iter().chain(words.split(' '));
+            let error = Options::try_parse_from(words).unwrap_err().to_string();
+            assert!(
+                error.contains("at most") || error.contains("too large"),
+                "{error}"
+            );
+        }
+        let both = ["simulation", "--days", "3660", "--hours", "87840"];
+        let seeds = Options::try_parse_from(both).unwrap().storm.seeds();
+        assert_eq!(seeds.size, Size::Given(1, 4, 175_680));
     }
 
     #[test]

@@ -75,7 +75,7 @@ promises! {
     /// Start-up peers.
     StartedUp = "P18", "under --startup each run of the server gets the start-up peers";
     /// Peers that are looked up by name.
-    Followed = "P19", "a peer is followed only to an address of its name that no other has, or that it greeted from";
+    Followed = "P19", "a peer is followed only to an address of its name that no other has, or that its greeting came from";
     /// Peers that come back.
     Revived = "P20", "a peer that is to come back is added again after its pause";
     /// At the end.

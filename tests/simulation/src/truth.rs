@@ -20,8 +20,8 @@ pub struct Truth {
     pub file: Option<Arc<Database>>,
     /// The peers that the server has.
     pub present: BTreeSet<String>,
-    /// Those that it has lost since an operator last added what was missing.
-    pub lost: BTreeSet<String>,
+    /// Those that have said goodbye since an operator last added what was missing.
+    pub left: BTreeSet<String>,
     /// The reflected partners that are dead.
     pub dead: BTreeSet<String>,
     /// Where the partners are that are reached by host names.

@@ -24,12 +24,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use simulation::plan::{NEWER_FROM, Profile};
 use simulation::world::Digesting;
 
 use planted::{Accused, Planted};
-use pool::Done;
+use pool::{Done, Sink};
 use progress::Progress;
 use prove::Prover;
 use shape::Shape;
@@ -98,12 +98,16 @@ impl Seeds {
         self.after(Vec::new(), first)
     }
 
-    /// Some seeds, and then those from `first` on.
-    fn after(&self, some: Vec<u64>, first: u64) -> impl Iterator<Item = Work> + Send {
-        let seeds = first..first.saturating_add(self.count);
-        let seeds = some.into_iter().chain(seeds);
-        seeds.map(|seed| Work::Seed(self.shape(seed)))
+    /// Some runs, and then those from this seed on.
+    fn after(&self, some: Vec<Shape>, first: u64) -> impl Iterator<Item = Work> + Send {
+        let seeds = numbers(first, self.count).map(|seed| self.shape(seed));
+        some.into_iter().chain(seeds).map(Work::Seed)
     }
+}
+
+/// So many numbers from the first on, or fewer if there are no more.
+pub(crate) fn numbers(first: u64, count: u64) -> impl Iterator<Item = u64> + Send {
+    (0..count).map_while(move |number| first.checked_add(number))
 }
 
 impl Campaign {
@@ -117,17 +121,26 @@ impl Campaign {
             Some((file, totals)) => (Some(file), totals),
             None => (None, Totals::default()),
         };
-        let unfinished = match seeds.first {
-            Some(_) => Vec::new(),
-            None => totals.unfinished(),
+        let unfinished = totals.unfinished();
+        let first = match seeds.first {
+            Some(first) => first,
+            None if file.is_none() => 1,
+            None => {
+                let begun = unfinished.iter().map(|shape| shape.seed).max();
+                let last = totals.largest.max(begun).unwrap_or(0);
+                let next = last.checked_add(1);
+                let next = next.context("the totals have the last seed; give --first")?;
+                next.max(FRESH)
+            }
         };
-        let first = seeds.first.unwrap_or_else(|| {
-            let last = totals.largest.max(unfinished.last().copied());
-            let next = last.map_or(FRESH, |last| last + 1);
-            if file.is_some() { next.max(FRESH) } else { 1 }
-        });
         if totals.runs > 0 {
             print!("so far: {}", totals.text());
+        }
+        let others = totals.played.iter();
+        let others = others.filter(|shape| seeds.shape(shape.seed) != **shape);
+        match others.count() {
+            0 => {}
+            others => println!("{others} of these runs had other sizes or profiles than this call"),
         }
         if !unfinished.is_empty() {
             println!("first {} that were not finished", unfinished.len());
@@ -137,11 +150,14 @@ impl Campaign {
         // What is in the totals counts once.
         let played = totals.played.clone();
         let work = seeds.after(unfinished, first);
-        let work = work.filter(move |work| !played.contains(&seed(work)));
-        let work = work.inspect(move |work| {
+        let is_new = move |work: &Work| match work {
+            Work::Seed(shape) => !played.contains(shape),
+            Work::Plan(..) => true,
+        };
+        let work = work.filter(is_new).inspect(move |work| {
             let Work::Seed(shape) = work else { return };
             if let Some(begins) = &mut begins {
-                begins(shape.seed);
+                begins(*shape);
             }
             if seeds.count <= NAMED {
                 println!("{shape}");
@@ -178,8 +194,13 @@ impl Campaign {
             file,
             runner: Elsewhere::default(),
         };
-        let sink = &mut |done: Done| judge.take(&done);
-        pool::play(&mut work, self.jobs, &self.play, &Elsewhere::default, sink)?;
+        pool::play(
+            &mut work,
+            self.jobs,
+            &self.play,
+            &Elsewhere::default,
+            &mut judge,
+        )?;
         judge.progress.clear();
         let failures = judge.totals.failures() - judge.before;
         print!("{}{}", totals.coverage.table(), totals.text());
@@ -260,11 +281,12 @@ impl Campaign {
     }
 }
 
-/// Whether each fault had an effect, once there were enough runs; else the storm proves less than
-/// it seems to.
+/// Whether each fault had an effect, once there were enough storms of mixed sites; else they prove
+/// less than they seem to. Others do not reach everything.
 fn reaches_everything(totals: &Totals) -> bool {
+    let is_mixed = |shape: &Shape| *shape == Shape::mixed(shape.seed, Profile::Storm);
     let without = totals.coverage.without_effect();
-    if totals.runs < REACHED || without.is_empty() {
+    if totals.runs < REACHED || without.is_empty() || !totals.played.iter().all(is_mixed) {
         return true;
     }
     println!("these had no effect in any run: {}", without.join(", "));
@@ -291,9 +313,9 @@ struct Judge<'a> {
     runner: Elsewhere,
 }
 
-impl Judge<'_> {
-    fn take(&mut self, done: &Done) -> Result<ControlFlow<()>> {
-        let line = Line::of(done, &self.revision);
+impl Sink for Judge<'_> {
+    fn take(&mut self, done: Done) -> Result<ControlFlow<()>> {
+        let line = Line::of(&done, &self.revision);
         self.totals.add(&line);
         if let Some(file) = &mut self.file {
             file.add(&line)?;
@@ -312,6 +334,10 @@ impl Judge<'_> {
         } else {
             ControlFlow::Continue(())
         })
+    }
+
+    fn wait(&mut self) {
+        self.progress.tell(self.totals);
     }
 }
 

@@ -3,7 +3,8 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -20,7 +21,25 @@ pub(crate) struct Done {
 }
 
 /// What is made of each run that is over, in the order in which they end.
-pub(crate) type Sink<'a> = dyn FnMut(Done) -> Result<ControlFlow<()>> + 'a;
+pub(crate) trait Sink {
+    /// A run is over.
+    ///
+    /// # Errors
+    /// If nothing can be made of it; then no more are begun.
+    fn take(&mut self, done: Done) -> Result<ControlFlow<()>>;
+
+    /// A second has passed in which no run has ended.
+    fn wait(&mut self) {}
+}
+
+impl<F: FnMut(Done) -> Result<ControlFlow<()>>> Sink for F {
+    fn take(&mut self, done: Done) -> Result<ControlFlow<()>> {
+        self(done)
+    }
+}
+
+/// How long the end of a run is waited for at a time.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// Plays all of the work, so many runs at once, until the sink breaks off or fails.
 ///
@@ -31,7 +50,7 @@ pub(crate) fn play<R: Runner>(
     jobs: usize,
     play: &Play,
     runner: &(dyn Fn() -> R + Sync),
-    sink: &mut Sink<'_>,
+    sink: &mut dyn Sink,
 ) -> Result<()> {
     let work = Mutex::new(work);
     let is_over = AtomicBool::new(false);
@@ -50,8 +69,16 @@ pub(crate) fn play<R: Runner>(
         }
         drop(send);
         let mut taken = Ok(());
-        for done in receive {
-            match done.and_then(&mut *sink) {
+        loop {
+            let done = match receive.recv_timeout(WAIT) {
+                Ok(done) => done,
+                Err(RecvTimeoutError::Timeout) => {
+                    sink.wait();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            match done.and_then(|done| sink.take(done)) {
                 Ok(ControlFlow::Continue(())) => continue,
                 Ok(ControlFlow::Break(())) => {}
                 Err(error) => taken = Err(error),

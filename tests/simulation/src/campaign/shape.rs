@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use simulation::plan::{Plan, Profile, Scale};
 
 /// What the plan of a run is made from.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub(crate) struct Shape {
     pub(crate) seed: u64,
     pub(crate) hosts: u8,

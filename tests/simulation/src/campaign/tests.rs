@@ -74,6 +74,18 @@ fn every_run_is_played_once_however_many_at_a_time() {
 }
 
 #[test]
+fn the_last_seed_is_played_and_none_after_it() {
+    let played = |first: u64| -> Vec<u64> {
+        let seeds = seeds(3);
+        let works = seeds.from(first);
+        works.map(|work| seed(&work)).collect()
+    };
+    assert_eq!(played(5), [5, 6, 7]);
+    assert_eq!(played(u64::MAX), [u64::MAX]);
+    assert_eq!(played(u64::MAX - 1), [u64::MAX - 1, u64::MAX]);
+}
+
+#[test]
 fn no_more_is_begun_once_it_is_enough() {
     let mut played = 0;
     let sink = &mut |_| {
@@ -127,6 +139,10 @@ fn a_fault_that_never_has_an_effect_fails_a_long_campaign() {
     assert!(reaches_everything(&totals));
     totals.runs = REACHED;
     assert!(!reaches_everything(&totals));
+    let calm = Shape::mixed(1, Profile::Calm);
+    totals.played.insert(calm);
+    assert!(reaches_everything(&totals), "a calm one reaches less");
+    totals.played.remove(&calm);
     totals.coverage.of("quit").effective = 1;
     assert!(reaches_everything(&totals));
 }

@@ -64,7 +64,7 @@ impl Line {
 /// A run begins.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Begun {
-    begun: u64,
+    begun: Shape,
 }
 
 /// What came of all.
@@ -84,15 +84,18 @@ pub(crate) struct Totals {
     pub(crate) broken: BTreeMap<&'static str, u64>,
     /// The largest seed.
     pub(crate) largest: Option<u64>,
-    /// The seeds that were played.
-    pub(crate) played: BTreeSet<u64>,
-    /// Those that were begun.
-    begun: BTreeSet<u64>,
+    /// What was played.
+    pub(crate) played: BTreeSet<Shape>,
+    /// What was begun.
+    begun: BTreeSet<Shape>,
 }
 
 impl Totals {
-    /// Adds a run.
+    /// Adds a run, unless it has it already.
     pub(crate) fn add(&mut self, line: &Line) {
+        if line.shape.is_some_and(|shape| !self.played.insert(shape)) {
+            return;
+        }
         self.runs += 1;
         self.steps += line.steps;
         self.pings += line.pings;
@@ -106,11 +109,10 @@ impl Totals {
         }
         let seed = line.shape.map(|shape| shape.seed);
         self.largest = self.largest.max(seed);
-        self.played.extend(seed);
     }
 
-    /// The seeds that were being played when a campaign was killed.
-    pub(crate) fn unfinished(&self) -> Vec<u64> {
+    /// What was being played when a campaign was killed.
+    pub(crate) fn unfinished(&self) -> Vec<Shape> {
         self.begun.difference(&self.played).copied().collect()
     }
 
@@ -195,25 +197,26 @@ impl TotalsFile {
             .with_context(|| format!("cannot open {name}"))?;
         file.try_lock()
             .with_context(|| format!("another campaign writes {name}"))?;
-        let mut text = String::new();
-        file.read_to_string(&mut text)
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)
             .with_context(|| format!("cannot read {name}"))?;
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n');
+        let (lines, rest) = bytes.split_at(whole.map_or(0, |end| end + 1));
         let mut totals = Totals::default();
-        for (number, line) in text[..whole].lines().enumerate() {
-            if let Ok(Begun { begun }) = serde_json::from_str(line) {
+        for (number, line) in lines.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            if let Ok(Begun { begun }) = serde_json::from_slice(line) {
                 totals.begun.insert(begun);
                 continue;
             }
-            let line: Line = serde_json::from_str(line)
+            let line: Line = serde_json::from_slice(line)
                 .with_context(|| format!("{name}, line {}, is no run", number + 1))?;
             totals.add(&line);
         }
         ensure!(
-            whole == text.len() || text[whole..].starts_with('{'),
+            rest.is_empty() || rest.starts_with(b"{"),
             "{name} is no file of totals"
         );
-        file.set_len(u64::try_from(whole)?)?;
+        file.set_len(u64::try_from(lines.len())?)?;
         file.seek(SeekFrom::End(0))?;
         Ok((TotalsFile { file }, totals))
     }
@@ -223,7 +226,7 @@ impl TotalsFile {
     ///
     /// # Errors
     /// If the file cannot be opened once more.
-    pub(crate) fn beginnings(&self) -> Result<impl FnMut(u64) + Send + use<>> {
+    pub(crate) fn beginnings(&self) -> Result<impl FnMut(Shape) + Send + use<>> {
         let file = self.file.try_clone();
         let mut file = file.context("cannot open the totals once more")?;
         Ok(move |begun| {
@@ -314,16 +317,30 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("totals.jsonl");
         let (mut file, totals) = TotalsFile::open(&path).unwrap();
-        assert_eq!(totals.unfinished(), [0; 0]);
+        assert_eq!(totals.unfinished(), []);
         let mut begins = file.beginnings().unwrap();
-        for seed in [7, 8, 9] {
-            begins(seed);
+        let shapes = [7, 8, 9].map(|seed| Shape::small(seed, Profile::Calm));
+        for shape in shapes {
+            begins(shape);
         }
-        file.add(&line(8, None)).unwrap();
+        let of_another_size = line(7, None);
+        let mut played = line(8, None);
+        played.shape = Some(shapes[1]);
+        file.add(&of_another_size).unwrap();
+        file.add(&played).unwrap();
         drop((file, begins));
         let (_, read) = TotalsFile::open(&path).unwrap();
-        assert_eq!(read.unfinished(), [7, 9]);
-        assert_eq!(read.played, BTreeSet::from([8]));
+        assert_eq!(read.unfinished(), [shapes[0], shapes[2]]);
+        assert_eq!(read.runs, 2);
+    }
+
+    #[test]
+    fn a_run_that_stands_twice_counts_once() {
+        let mut totals = Totals::default();
+        for seed in [7, 7, 8] {
+            totals.add(&line(seed, Some(Promise::Scripts)));
+        }
+        assert_eq!((totals.runs, totals.failures()), (2, 2));
     }
 
     #[test]
@@ -340,10 +357,15 @@ mod tests {
         let _alone = alone();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("letter.txt");
-        for text in ["Dear reader,\n", "Dear reader"] {
+        for (text, expected) in [
+            (&b"Dear reader,\n"[..], "line 1, is no run"),
+            (b"\xff\xfe\n", "line 1, is no run"),
+            (b"Dear reader", "no file of totals"),
+        ] {
             std::fs::write(&path, text).unwrap();
-            TotalsFile::open(&path).unwrap_err();
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+            let error = TotalsFile::open(&path).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert_eq!(std::fs::read(&path).unwrap(), text);
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! What is imitated here: connect-ifscripts/src/child.rs, children.rs and pipes.rs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use connect_ifscripts::machine::{Action, Input};
@@ -71,6 +71,8 @@ pub(crate) struct Children {
     pids: i32,
     /// How often each script of a peer was started, for the draws.
     starts: BTreeMap<(String, ScriptName), u64>,
+    /// The peers whose last `connect` did not greet, though it may, while everything settles.
+    ungreeted: BTreeSet<String>,
 }
 
 /// A script's kind in an order.
@@ -92,11 +94,22 @@ impl Children {
     pub(crate) fn clear(&mut self) {
         self.all.clear();
     }
-}
 
-/// How long after the last fault a `connect` that greets fails no more: one that fails now and then
-/// may fail each time that it is run in the time in which everything is to settle.
-const FAILS: Duration = Duration::from_secs(1_800);
+    /// While everything settles, a `connect` that greets now and then does so at least every second
+    /// time: it might fail by chance each time that it is run.
+    fn greet_in_the_end(&mut self, record: &RecordSite, habit: &mut Habit) {
+        let mut connects = record.scripts.connect.iter().map(|it| &it.habit);
+        let Some(greets) = connects.find(|it| matches!(it, Habit::Greets(_))) else {
+            return;
+        };
+        if matches!(habit, Habit::Greets(_)) {
+            self.ungreeted.remove(&record.peer);
+        } else if !self.ungreeted.insert(record.peer.clone()) {
+            self.ungreeted.remove(&record.peer);
+            habit.clone_from(greets);
+        }
+    }
+}
 
 /// One of the habits, by their weights.
 fn choose(habits: &[Weighted], number: u64) -> Habit {
@@ -133,15 +146,15 @@ impl Host {
         let record = records.find(|(record, _)| record.peer == run.peer);
         let number = record.map_or(u64::MAX, |(_, number)| number << 2 | run.kind as u64);
         let mut draw = shared.chances.of(What::Habit, self.id, number, *count);
-        let is_calm = shared.now >= shared.quiet_from + FAILS;
-        let habit = record.map_or(Habit::Quick(0), |(record, _)| {
-            let all = habits(record, run.kind);
-            let greets = all.iter().find(|it| matches!(it.habit, Habit::Greets(_)));
-            match greets.filter(|_| is_calm) {
-                Some(greets) => greets.habit.clone(),
-                None => choose(all, draw.next()),
-            }
+        let mut habit = record.map_or(Habit::Quick(0), |(record, _)| {
+            choose(habits(record, run.kind), draw.next())
         });
+        if let Some((record, _)) = record
+            && run.kind == ScriptKind::Connect
+            && shared.now >= shared.quiet_from
+        {
+            children.greet_in_the_end(record, &mut habit);
+        }
         let row = shared.summary.coverage.of(habit.name());
         row.planned += 1;
         row.done += 1;
@@ -387,6 +400,50 @@ impl Host {
                 let step = crate::host::clients::ClientStep::ChildEnded(run, life);
                 shared.after(Duration::from_micros(50), Step::Client(self.id, step));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Partner, ScriptHabits};
+
+    fn record(habits: &[Habit]) -> RecordSite {
+        let weighted = |habit: &Habit| Weighted {
+            weight: 1,
+            habit: habit.clone(),
+        };
+        RecordSite {
+            peer: "p".to_owned(),
+            pairs: Vec::new(),
+            partner: Partner::Reflected(1),
+            scripts: ScriptHabits {
+                connect: habits.iter().map(weighted).collect(),
+                ..ScriptHabits::default()
+            },
+        }
+    }
+
+    #[test]
+    fn in_the_end_a_connect_that_may_greet_does_not_fail_twice_in_a_row() {
+        let greets = Habit::Greets(QUICK);
+        let mut children = Children::default();
+        let mut plays = |record: &RecordSite, drawn: &Habit| {
+            let mut habit = drawn.clone();
+            children.greet_in_the_end(record, &mut habit);
+            habit
+        };
+        let both = record(&[Habit::Stays, greets.clone()]);
+        for expected in [Habit::Stays, greets.clone(), Habit::Stays, greets.clone()] {
+            assert_eq!(plays(&both, &Habit::Stays), expected);
+        }
+        assert_eq!(plays(&both, &Habit::Stays), Habit::Stays);
+        assert_eq!(plays(&both, &greets), greets);
+        assert_eq!(plays(&both, &Habit::Stays), Habit::Stays, "one in between");
+        let never = record(&[Habit::Stays]);
+        for _ in 0..3 {
+            assert_eq!(plays(&never, &Habit::Stays), Habit::Stays);
         }
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct ServerSide {
     pub(crate) runs_of_boot: u64,
     /// What it was last answered when it was interfered with.
     pub(crate) done: bool,
+    /// Whether it handles a packet now.
+    reads_packet: bool,
     out: Vec<Output>,
     later: VecDeque<Input<'static>>,
     line: Vec<u8>,
@@ -106,6 +108,7 @@ impl ServerSide {
             runs: 0,
             runs_of_boot: 0,
             done: false,
+            reads_packet: false,
             out: Vec::new(),
             later: VecDeque::new(),
             line: Vec::new(),
@@ -198,8 +201,10 @@ impl Host {
         let now = shared.now.since(server.epoch);
         shared.sum_all(self.id, &input);
         let mut out = std::mem::take(&mut server.out);
+        server.reads_packet = matches!(input, Input::Datagram(..));
         machine.handle(input, now, &mut out);
         self.server_acts(&mut out, shared);
+        self.server.reads_packet = false;
         while let Some(input) = self.server.later.pop_front() {
             let Some(machine) = &mut self.server.machine else {
                 break;
@@ -282,10 +287,13 @@ impl Host {
         };
         if verb == Some("KILL") {
             self.truth.present.remove(peer);
-            self.truth.lost.insert(peer.to_owned());
+            // A packet by which a peer goes is its goodbye.
+            if self.server.reads_packet {
+                self.truth.left.insert(peer.to_owned());
+            }
         } else if verb == Some("ADD") {
             self.truth.present.insert(peer.to_owned());
-            self.truth.lost.remove(peer);
+            self.truth.left.remove(peer);
             self.note_added(peer, shared);
             let address = self.address_at_server(peer);
             if let Some(control) = address.and_then(|at| self.quietness(peer, at)) {

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! P19: a peer that is followed by its host name (key `re-resolve`) is added at an address that its
-//! name has had, and that no other record has, nor another peer of the server; or where it has
-//! greeted from. E1 for it: in the end the server has it where its partner is.
+//! name has had, and that no other record has, nor another peer of the server; or, once for each
+//! greeting that a `passive` command for it awaits, where that greeting came from. E1 for it: in
+//! the end the server has it where its partner is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use connect_ipc::control::Request;
 use connect_ipc::lookup::Found;
 use tripe_admin::{Note, split};
 use tripe_lab::server::Server;
 
-use super::tap::{Command, Fact};
+use super::tap::{Command, End, Fact};
 use super::{Moment, Rule, Verdict};
 use crate::promise::Promise;
 use crate::seen::{Seen, View};
@@ -22,8 +24,57 @@ pub(super) struct Followed {
     found: BTreeMap<String, BTreeSet<IpAddr>>,
     /// Where the server has its peers, as core was told.
     present: BTreeMap<String, SocketAddr>,
-    /// Where greetings have come from on this connection.
-    greeted: BTreeSet<SocketAddr>,
+    greetings: Greetings,
+}
+
+/// What is known of greetings on this connection.
+#[derive(Debug, Default)]
+struct Greetings {
+    /// The peers that a `passive` command was about.
+    passive: BTreeSet<String>,
+    /// The challenges that are awaited.
+    challenges: BTreeSet<String>,
+    /// Where those who know one are, for each that has not had its `ADD`. Whose it is the challenge
+    /// does not show.
+    from: Vec<SocketAddr>,
+    /// The peers that are being added where they have greeted from.
+    adding: BTreeMap<String, SocketAddr>,
+}
+
+impl Greetings {
+    /// A command of a client. In all databases of a site, `user-PEER` is the user of PEER.
+    fn command(&mut self, words: &[String]) {
+        if let [name, .., user] = words
+            && name.eq_ignore_ascii_case("passive")
+            && let Some(peer) = user.strip_prefix("user-")
+        {
+            self.passive.insert(peer.to_owned());
+        }
+    }
+
+    /// Whether this `ADD` is the one that a greeting is answered with.
+    fn answer(&mut self, peer: &str, at: SocketAddr) -> bool {
+        if !self.passive.contains(peer) {
+            return false;
+        }
+        let Some(found) = self.from.iter().position(|from| *from == at) else {
+            return false;
+        };
+        self.from.swap_remove(found);
+        self.adding.insert(peer.to_owned(), at);
+        true
+    }
+
+    /// An `ADD` has ended. If the server had the peer, it is killed and added once more.
+    fn added(&mut self, peer: &str, end: &End) {
+        let Some(at) = self.adding.remove(peer) else {
+            return;
+        };
+        if matches!(end, End::Failed(words) if words.first().is_some_and(|it| it == "peer-exists"))
+        {
+            self.from.push(at);
+        }
+    }
 }
 
 impl Rule for Followed {
@@ -32,6 +83,11 @@ impl Rule for Followed {
             Seen::LookedUp(peer, Found::Addresses(addresses)) => {
                 let found = self.found.entry((*peer).to_owned()).or_default();
                 found.extend(addresses);
+            }
+            Seen::Asked(_, envelope) => {
+                if let Request::Submit { words } = &envelope.request {
+                    self.greetings.command(words);
+                }
             }
             Seen::End(view) => return in_place(view),
             _ => {}
@@ -51,12 +107,21 @@ impl Rule for Followed {
             Some(Fact::Note(Note::Kill { peer })) => {
                 self.present.remove(peer);
             }
-            Some(Fact::Note(Note::Greet { address, .. })) => {
-                self.greeted.extend(socket(address.words()));
+            Some(Fact::Info(command, words)) if command.verb == "GETCHAL" => {
+                self.greetings.challenges.extend(words.first().cloned());
+            }
+            Some(Fact::Note(Note::Greet { challenge, address }))
+                if self.greetings.challenges.remove(challenge) =>
+            {
+                self.greetings.from.extend(socket(address.words()));
+            }
+            Some(Fact::Job(_, words)) => self.greetings.command(words),
+            Some(Fact::Ended(command, end)) if command.verb == "ADD" => {
+                self.greetings.added(command.word(0), end);
             }
             Some(Fact::Connected | Fact::Lost) => {
                 self.present.clear();
-                self.greeted.clear();
+                self.greetings = Greetings::default();
             }
             Some(Fact::Sent(command)) if command.verb == "ADD" => return self.added(now, command),
             _ => {}
@@ -66,7 +131,7 @@ impl Rule for Followed {
 }
 
 impl Followed {
-    fn added(&self, now: &Moment<'_>, command: &Command) -> Verdict {
+    fn added(&mut self, now: &Moment<'_>, command: &Command) -> Verdict {
         let peer = command.word(0);
         let own = now.records.fixed(peer, "peer").unwrap_or_default();
         if !now.records.is_followed(peer) || own == "PASSIVE" {
@@ -75,8 +140,7 @@ impl Followed {
         let Some(at) = socket(command.words.get(1..).unwrap_or_default()) else {
             return Ok(());
         };
-        // A peer that has greeted is added there.
-        if self.greeted.contains(&at) {
+        if self.greetings.answer(peer, at) {
             return Ok(());
         }
         let broken = |text: String| Err((Promise::Followed, format!("{peer} at {at}: {text}")));
@@ -167,11 +231,53 @@ mod tests {
         assert_eq!(broken(&[3], 3), followed, "where r is");
     }
 
-    #[test]
-    fn where_it_has_greeted_from_keeps_it_until_the_connection_is_lost() {
+    const PASSIVE: &str = "< SVCJOB J1 connect passive user-p";
+    const CHALLENGE: [&str; 3] = ["> GETCHAL", "< INFO abc", "< OK"];
+    const GREETED: &str = "< NOTE GREET abc INET 198.18.0.9 4070";
+
+    /// What is broken if `p` is added after these lines where somebody has greeted from.
+    fn greeted(lines: &[&str]) -> Option<Promise> {
         let mut sight = Sight::new::<Followed>(RECORDS);
-        let greeted = "< NOTE GREET challenge INET 198.18.0.9 4070";
-        assert_eq!(sight.lines(&[greeted, &add(9)]), None);
+        assert_eq!(sight.lines(lines), None);
+        sight.lines(&[&add(9)])
+    }
+
+    #[test]
+    fn where_it_has_greeted_from_keeps_it() {
+        let awaited = [&[PASSIVE][..], &CHALLENGE].concat();
+        assert_eq!(greeted(&[&awaited[..], &[GREETED]].concat()), None);
+    }
+
+    #[test]
+    fn a_greeting_that_is_not_its_own_breaks_it() {
+        let followed = Some(Promise::Followed);
+        assert_eq!(greeted(&[PASSIVE, GREETED]), followed, "not awaited");
+        let another = "< SVCJOB J1 connect passive user-q";
+        let others = [&[another][..], &CHALLENGE, &[GREETED]].concat();
+        assert_eq!(greeted(&others), followed, "of q");
+        let elsewhere = "< NOTE GREET abc INET 198.18.0.8 4070";
+        let from = [&[PASSIVE][..], &CHALLENGE, &[elsewhere]].concat();
+        assert_eq!(greeted(&from), followed, "from elsewhere");
+    }
+
+    #[test]
+    fn a_greeting_is_answered_once_or_again_after_somebody_was_faster() {
+        let awaited = [&[PASSIVE][..], &CHALLENGE, &[GREETED]].concat();
+        let add = add(9);
+        for (end, expected) in [
+            ("< BGOK c0.0", Some(Promise::Followed)),
+            ("< BGFAIL c0.0 peer-exists p", None),
+        ] {
+            let added = [&add, "< BGDETACH c0.0", end];
+            assert_eq!(greeted(&[&awaited[..], &added].concat()), expected, "{end}");
+        }
+    }
+
+    #[test]
+    fn a_greeting_does_not_outlive_its_connection() {
+        let mut sight = Sight::new::<Followed>(RECORDS);
+        let awaited = [&[PASSIVE][..], &CHALLENGE, &[GREETED]].concat();
+        assert_eq!(sight.lines(&awaited), None);
         sight.see(Seen::Ended(CORE)).unwrap();
         sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
         assert_eq!(sight.lines(&[&add(9)]), Some(Promise::Followed));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! P5, as hooks have causes: `on-up` is ordered for a peer that has replied since its last
-//! `on-down`, and `on-down` for one that was unreachable or gone since its last `on-up`. A core
-//! that connects may find that a peer is gone.
+//! `on-down`, and `on-down` for one that was unreachable or gone since its last hook. A core that
+//! connects may find that a peer is gone.
 //!
 //! The rule sees all that core hears in a turn before all that core orders in that turn. So what
 //! happened at the instant of an order may have come after the order.
@@ -26,13 +26,14 @@ use crate::seen::Seen;
 pub(super) struct Hooks {
     /// Those that have replied, and when they did last.
     replied: BTreeMap<String, Instant>,
-    /// Those that were unreachable or gone, and when they were last.
+    /// Those that were unreachable or gone since their last hook, and when they were last.
     ceased: BTreeMap<String, Instant>,
-    /// Those that came up or had their last hook before core connected, which may have found them
-    /// gone.
+    /// Those that had replied since their last `on-down` when core connected, or whose `on-down` had
+    /// not been started. It may have found them gone.
     met: BTreeSet<String>,
-    /// All peers that have had a hook.
-    known: BTreeSet<String>,
+    /// The `on-down` that were ordered and not started, of which peers. The next core orders them
+    /// once more if the helper does not know of them.
+    unstarted: BTreeMap<RunId, String>,
     /// Those that an operator has sabotaged since their last `on-down`: they reply, and count as
     /// unreachable.
     sabotaged: BTreeSet<String>,
@@ -54,15 +55,22 @@ impl Rule for Hooks {
             Some(Fact::Note(Note::Kill { peer } | Note::Add { peer, .. })) => {
                 self.ceased.insert(peer.clone(), now.at);
             }
-            // One that came up without `on-up`, since its record had none then, has had no hook.
             Some(Fact::Connected) => {
-                self.met.clone_from(&self.known);
-                self.met.extend(self.replied.keys().cloned());
+                let peers = self.replied.keys().chain(self.unstarted.values());
+                self.met = peers.cloned().collect();
             }
             _ => {}
         }
         match now.seen {
             Seen::Ordered(run) if run.setup.is_some() => self.ordered(now.at, run),
+            Seen::Started(id, _) => {
+                self.unstarted.remove(id);
+                Ok(())
+            }
+            Seen::NotStarted(run) => {
+                self.unstarted.remove(&run.run);
+                Ok(())
+            }
             Seen::Asked(_, envelope) => {
                 if let Request::Submit { words } = &envelope.request {
                     self.command(words);
@@ -101,12 +109,15 @@ impl Hooks {
             }
             ScriptKind::OnDown => {
                 forget(&mut self.replied, peer, at);
+                let met = self.met.remove(peer);
                 let sabotaged = self.sabotaged.remove(peer);
-                sabotaged || self.ceased.contains_key(peer) || self.met.contains(peer)
+                let ceased = self.ceased.contains_key(peer);
+                forget(&mut self.ceased, peer, at);
+                self.unstarted.insert(run.run, peer.clone());
+                sabotaged || met || ceased
             }
             _ => return Ok(()),
         };
-        self.known.insert(peer.clone());
         if has_cause {
             return Ok(());
         }
@@ -184,6 +195,42 @@ mod tests {
             sight.see(Seen::Ended(CORE)).unwrap();
             sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
             assert_eq!(order(&mut sight, 1, ScriptKind::OnDown), has_replied);
+        }
+    }
+
+    #[test]
+    fn a_peer_that_has_gone_down_already_is_not_found_gone() {
+        for replies in [false, true] {
+            let mut sight = Sight::new::<Hooks>(&[]);
+            ping(&mut sight, "ping-ok 1.0");
+            assert!(order(&mut sight, 1, ScriptKind::OnUp));
+            ping(&mut sight, "ping-timeout");
+            let run = testing::run(2, ScriptKind::OnDown, Some(SetupState::Undone {}));
+            sight.see(Seen::Ordered(&run)).unwrap();
+            sight.see(Seen::Started(run.run, &run)).unwrap();
+            if replies {
+                ping(&mut sight, "ping-ok 1.0");
+            }
+            sight.see(Seen::Ended(CORE)).unwrap();
+            sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
+            assert_eq!(order(&mut sight, 3, ScriptKind::OnDown), replies);
+            assert!(!order(&mut sight, 4, ScriptKind::OnDown), "once");
+        }
+    }
+
+    #[test]
+    fn what_was_not_started_may_be_ordered_by_the_next_core() {
+        for starts in [false, true] {
+            let mut sight = Sight::new::<Hooks>(&[]);
+            ping(&mut sight, "ping-timeout");
+            let run = testing::run(1, ScriptKind::OnDown, Some(SetupState::Undone {}));
+            sight.see(Seen::Ordered(&run)).unwrap();
+            if starts {
+                sight.see(Seen::Started(run.run, &run)).unwrap();
+            }
+            sight.see(Seen::Ended(CORE)).unwrap();
+            sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
+            assert_eq!(order(&mut sight, 2, ScriptKind::OnDown), !starts);
         }
     }
 

@@ -177,7 +177,7 @@ impl Host {
             .filter(|it| !self.truth.present.contains(&it.peer))
             .map(|it| it.peer.clone())
             .collect();
-        self.truth.lost.clear();
+        self.truth.left.clear();
         self.add_missing(missing, shared);
     }
 
@@ -186,13 +186,12 @@ impl Host {
     /// has `mobile` or `knock`, the other server removes it.
     fn repair_again<W: Watcher>(&mut self, shared: &mut Shared<W>) {
         let records = self.site.records.iter();
-        let lost: Vec<String> = records
+        let left: Vec<String> = records
             .filter(|it| !it.is_passive() && matches!(it.partner, Partner::Host(_)))
-            .filter(|it| it.get("mobile").or(it.get("knock")).is_some())
-            .filter(|it| self.truth.lost.contains(&it.peer))
+            .filter(|it| self.truth.left.contains(&it.peer))
             .map(|it| it.peer.clone())
             .collect();
-        self.add_missing(lost, shared);
+        self.add_missing(left, shared);
     }
 
     fn add_missing<W: Watcher>(&mut self, mut missing: Vec<String>, shared: &mut Shared<W>) {
