@@ -17,7 +17,7 @@ use tripe_admin::Note;
 use super::tap::{End, Fact};
 use super::{Moment, Rule, Verdict};
 use crate::instant::Instant;
-use crate::plan::Fault;
+use crate::plan::{Fault, Part};
 use crate::promise::Promise;
 use crate::seen::Seen;
 
@@ -28,17 +28,25 @@ pub(super) struct Hooks {
     replied: BTreeMap<String, Instant>,
     /// Those that were unreachable or gone since their last hook, and when they were last.
     ceased: BTreeMap<String, Instant>,
-    /// Those that had replied since their last `on-down` when core connected, or whose `on-down` had
-    /// not been started. It may have found them gone.
+    /// Those that had replied since their last `on-down` when core connected, or whose `on-down` the
+    /// next core may not know of. It may have found them gone.
     met: BTreeSet<String>,
-    /// The `on-down` that were ordered and not started, of which peers. The next core orders them
-    /// once more if the helper does not know of them.
-    unstarted: BTreeMap<RunId, String>,
+    /// Those that have had `on-down`, and no hook since.
+    down: BTreeMap<String, Down>,
     /// Those that an operator has sabotaged since their last `on-down`: they reply, and count as
     /// unreachable.
     sabotaged: BTreeSet<String>,
     /// The last hook that was ordered. Earlier ones are given again to each new helper.
     last: Option<RunId>,
+}
+
+/// The last `on-down` of a peer.
+#[derive(Clone, Copy, Debug)]
+struct Down {
+    run: RunId,
+    /// Whether a helper has started it, and its journal has lost nothing since; else the next core
+    /// may order it once more.
+    is_kept: bool,
 }
 
 impl Rule for Hooks {
@@ -56,19 +64,28 @@ impl Rule for Hooks {
                 self.ceased.insert(peer.clone(), now.at);
             }
             Some(Fact::Connected) => {
-                let peers = self.replied.keys().chain(self.unstarted.values());
+                let down = self.down.iter().filter(|(_, down)| !down.is_kept);
+                let peers = self.replied.keys().chain(down.map(|(peer, _)| peer));
                 self.met = peers.cloned().collect();
             }
             _ => {}
         }
         match now.seen {
             Seen::Ordered(run) if run.setup.is_some() => self.ordered(now.at, run),
-            Seen::Started(id, _) => {
-                self.unstarted.remove(id);
+            Seen::Started(_, run) => {
+                if let Some(down) = self.down.get_mut(&run.peer)
+                    && down.run == run.run
+                {
+                    down.is_kept = true;
+                }
                 Ok(())
             }
-            Seen::NotStarted(run) => {
-                self.unstarted.remove(&run.run);
+            Seen::Fault(Fault::Journal { .. }) => {
+                self.forget_runs();
+                Ok(())
+            }
+            Seen::Lives(Part::Scripts, _) if !now.records.journal => {
+                self.forget_runs();
                 Ok(())
             }
             Seen::Asked(_, envelope) => {
@@ -87,6 +104,13 @@ impl Rule for Hooks {
 }
 
 impl Hooks {
+    /// The next helper may not know what this one has run.
+    fn forget_runs(&mut self) {
+        for down in self.down.values_mut() {
+            down.is_kept = false;
+        }
+    }
+
     fn command(&mut self, words: &[String]) {
         if let [name, peer] = words
             && name.eq_ignore_ascii_case("sabotage")
@@ -105,6 +129,7 @@ impl Hooks {
             ScriptKind::OnUp => {
                 forget(&mut self.ceased, peer, at);
                 self.met.remove(peer);
+                self.down.remove(peer);
                 self.replied.contains_key(peer)
             }
             ScriptKind::OnDown => {
@@ -113,7 +138,11 @@ impl Hooks {
                 let sabotaged = self.sabotaged.remove(peer);
                 let ceased = self.ceased.contains_key(peer);
                 forget(&mut self.ceased, peer, at);
-                self.unstarted.insert(run.run, peer.clone());
+                let down = Down {
+                    run: run.run,
+                    is_kept: false,
+                };
+                self.down.insert(peer.clone(), down);
                 sabotaged || met || ceased
             }
             _ => return Ok(()),
@@ -139,6 +168,7 @@ mod tests {
 
     use super::super::testing::{self, CORE, Sight};
     use super::*;
+    use crate::plan::JournalLoss;
     use crate::seen::Who;
 
     fn order(sight: &mut Sight, number: u64, kind: ScriptKind) -> bool {
@@ -219,8 +249,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_started_may_be_ordered_by_the_next_core() {
-        for starts in [false, true] {
+    fn what_was_not_started_or_was_forgotten_may_be_ordered_by_the_next_core() {
+        for (starts, forgets) in [(false, false), (true, false), (true, true)] {
             let mut sight = Sight::new::<Hooks>(&[]);
             ping(&mut sight, "ping-timeout");
             let run = testing::run(1, ScriptKind::OnDown, Some(SetupState::Undone {}));
@@ -228,9 +258,14 @@ mod tests {
             if starts {
                 sight.see(Seen::Started(run.run, &run)).unwrap();
             }
+            if forgets {
+                let loss = JournalLoss::Removed;
+                sight.see(Seen::Fault(&Fault::Journal { loss })).unwrap();
+            }
             sight.see(Seen::Ended(CORE)).unwrap();
             sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
-            assert_eq!(order(&mut sight, 2, ScriptKind::OnDown), !starts);
+            let expected = !starts || forgets;
+            assert_eq!(order(&mut sight, 2, ScriptKind::OnDown), expected);
         }
     }
 
