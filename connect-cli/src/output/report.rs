@@ -173,7 +173,8 @@ pub(crate) struct PeerReport<'a> {
     pub(crate) failed_checks: u32,
     /// Milliseconds until the next ping is due.
     pub(crate) next_ping_ms: Option<u64>,
-    /// Seconds since the peer was adopted or first seen, or since it was removed.
+    /// Seconds since the peer was adopted or first seen, or since it was removed, or since the
+    /// first attempt to add it; 0 if the server never had it and nobody has tried to add it.
     pub(crate) age: u64,
     /// Seconds since it last began or ceased to answer.
     pub(crate) changed: Option<u64>,
@@ -189,13 +190,17 @@ pub(crate) struct PeerReport<'a> {
     pub(crate) long_scripts: &'a [LongScript],
     /// Seconds for which it has been added or checked, if that is unusually long.
     pub(crate) pending: Option<u64>,
-    /// Milliseconds until it is added again, if it waits for that.
+    /// Milliseconds until it is added, if the server does not have it and it waits for that (key
+    /// `when-dead`): it did not answer, its other host has left, nobody has seen why it was
+    /// removed, or it could not be added. Nothing is added while the server is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_add_ms: Option<u64>,
-    /// Why the last attempt to add it again failed, if it did: a code and its arguments.
+    /// Why the last attempt to add it failed, if it did: a code and its arguments.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) add_failure: Option<&'a [String]>,
-    /// Why the server does not have it any more, if it had it.
+    /// Why the server no longer has it, if it had it: as in the event `removed`, but `server` if
+    /// the reason was `command` or `left`, and the connection to the server ended within two
+    /// seconds after that event.
     pub(crate) removal: Option<Removal>,
     /// Round-trip figures.
     pub(crate) ping: PingReport,

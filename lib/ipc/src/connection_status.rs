@@ -39,7 +39,7 @@ pub struct ConnectionStatus {
     /// removed, or it could not be added. Nothing is added while the server is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_add_ms: Option<u64>,
-    /// Why the last attempt to add it again failed, if it did: a code and its arguments.
+    /// Why the last attempt to add it failed, if it did: a code and its arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub add_failure: Option<Vec<String>>,
     /// The lookups of its host name, if its record has `re-resolve` and the peer is or was there.
