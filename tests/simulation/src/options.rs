@@ -100,7 +100,7 @@ pub(crate) struct Storm {
     /// How many days a run lasts, up to 3,660
     #[arg(long, value_parser = time::<3_660>)]
     days: Option<u64>,
-    /// How many hours a run lasts, besides the days
+    /// How many hours a run lasts, besides the days, up to 87,840
     #[arg(long, value_parser = time::<87_840>)]
     hours: Option<u64>,
     /// How much happens: storm, calm or mixed
@@ -122,7 +122,7 @@ pub(crate) struct Storm {
     #[arg(long)]
     frames: bool,
     /// Hold the runs against no promise, to see what the promises cost
-    #[arg(long)]
+    #[arg(long, conflicts_with = "totals")]
     unjudged: bool,
 }
 
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_has_no_more_than_ten_years() {
+    fn the_time_of_a_run_has_a_limit() {
         for words in ["--days 3661", "--hours 18446744073709551615"] {
             let words = ["simulation"].into_iter().chain(words.split(' '));
             let error = Options::try_parse_from(words).unwrap_err().to_string();

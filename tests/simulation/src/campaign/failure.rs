@@ -55,7 +55,12 @@ pub(crate) fn examine(
 
 fn directory(work: &Work) -> PathBuf {
     let name = match work {
-        Work::Seed(shape) => shape.seed.to_string(),
+        Work::Seed(shape) if shape.is_usual() => shape.seed.to_string(),
+        Work::Seed(shape) => {
+            let (seed, hosts, peers) = (shape.seed, shape.hosts, shape.peers);
+            let (hours, profile) = (shape.hours, shape.profile);
+            format!("{seed}-{hosts}-{peers}-{hours}-{profile}")
+        }
         Work::Plan(name, _) => {
             let path = Path::new(name);
             path.file_stem()

@@ -22,7 +22,7 @@ mod totals;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use simulation::plan::{NEWER_FROM, Profile};
@@ -146,15 +146,19 @@ impl Campaign {
             println!("first {} that were not finished", unfinished.len());
         }
         println!("{} seeds from {first} on", seeds.count);
+        let count = seeds.count + u64::try_from(unfinished.len())?;
         let mut begins = file.as_ref().map(TotalsFile::beginnings).transpose()?;
         // What is in the totals counts once.
         let played = totals.played.clone();
         let work = seeds.after(unfinished, first);
+        let mut known = played;
         let is_new = move |work: &Work| match work {
-            Work::Seed(shape) => !played.contains(shape),
+            Work::Seed(shape) => known.insert(*shape),
             Work::Plan(..) => true,
         };
-        let work = work.filter(is_new).inspect(move |work| {
+        let is_time = self.is_time();
+        let work = work.filter(is_new).take_while(move |_| is_time());
+        let work = work.inspect(move |work| {
             let Work::Seed(shape) = work else { return };
             if let Some(begins) = &mut begins {
                 begins(*shape);
@@ -163,8 +167,15 @@ impl Campaign {
                 println!("{shape}");
             }
         });
-        let kept = self.judge(work, seeds.count, &mut totals, file.as_mut())?;
+        let kept = self.judge(work, count, &mut totals, file.as_mut())?;
         Ok(reaches_everything(&totals) && kept)
+    }
+
+    /// Whether it is time to begin another run, from now on.
+    #[expect(clippy::disallowed_methods, reason = "a campaign ends by the clock")]
+    fn is_time(&self) -> impl Fn() -> bool + Send + use<> {
+        let (begun, until) = (Instant::now(), self.until);
+        move || until.is_none_or(|until| begun.elapsed() < until)
     }
 
     /// Plays the fixed runs. Gives whether no promise was broken.
@@ -257,6 +268,10 @@ impl Campaign {
         };
         let (mut runs, mut seconds, mut found) = (0u64, 0.0, None);
         let sink = &mut |done: Done| {
+            if found.is_some() {
+                // It was being played meanwhile.
+                return Ok(ControlFlow::Break(()));
+            }
             runs += 1;
             seconds += done.took.as_secs_f64();
             Ok(match done.outcome.broken {
@@ -281,12 +296,11 @@ impl Campaign {
     }
 }
 
-/// Whether each fault had an effect, once there were enough storms of mixed sites; else they prove
-/// less than they seem to. Others do not reach everything.
+/// Whether each fault had an effect, once there were enough storms of sites by the seed; else they
+/// prove less than they seem to. Other runs do not reach everything.
 fn reaches_everything(totals: &Totals) -> bool {
-    let is_mixed = |shape: &Shape| *shape == Shape::mixed(shape.seed, Profile::Storm);
-    let without = totals.coverage.without_effect();
-    if totals.runs < REACHED || without.is_empty() || !totals.played.iter().all(is_mixed) {
+    let without = totals.storms.coverage.without_effect();
+    if totals.storms.runs < REACHED || without.is_empty() {
         return true;
     }
     println!("these had no effect in any run: {}", without.join(", "));
@@ -327,8 +341,7 @@ impl Sink for Judge<'_> {
             print!("{text}");
         }
         self.progress.tell(self.totals);
-        let is_over = self.totals.failures() - self.before >= self.campaign.failures
-            || (self.campaign.until).is_some_and(|time| self.progress.is_past(time));
+        let is_over = self.totals.failures() - self.before >= self.campaign.failures;
         Ok(if is_over {
             ControlFlow::Break(())
         } else {

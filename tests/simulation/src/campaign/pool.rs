@@ -69,6 +69,7 @@ pub(crate) fn play<R: Runner>(
         }
         drop(send);
         let mut taken = Ok(());
+        // What is being played when it is enough is judged still.
         loop {
             let done = match receive.recv_timeout(WAIT) {
                 Ok(done) => done,
@@ -81,10 +82,9 @@ pub(crate) fn play<R: Runner>(
             match done.and_then(|done| sink.take(done)) {
                 Ok(ControlFlow::Continue(())) => continue,
                 Ok(ControlFlow::Break(())) => {}
-                Err(error) => taken = Err(error),
+                Err(error) => taken = taken.and(Err(error)),
             }
             is_over.store(true, Ordering::Relaxed);
-            break;
         }
         taken
     })

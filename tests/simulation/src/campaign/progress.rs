@@ -31,11 +31,6 @@ impl Progress {
         }
     }
 
-    /// Whether it has gone on for so long.
-    pub(crate) fn is_past(&self, time: Duration) -> bool {
-        self.begun.elapsed() >= time
-    }
-
     /// Says how far it is, if it is time for that.
     pub(crate) fn tell(&mut self, totals: &Totals) {
         let pause = Duration::from_secs(if self.is_terminal { 1 } else { 60 });

@@ -32,6 +32,11 @@ impl Shape {
         Shape::of(seed, size, profile)
     }
 
+    /// Whether it is that of a storm, by the seed.
+    pub(crate) fn is_usual(&self) -> bool {
+        *self == Shape::mixed(self.seed, Profile::Storm)
+    }
+
     /// As [`Shape::mixed`], but smaller, to find faults soon.
     pub(crate) const fn small(seed: u64, profile: Profile) -> Self {
         let size = match seed % 10 {

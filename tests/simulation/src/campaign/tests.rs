@@ -94,8 +94,9 @@ fn no_more_is_begun_once_it_is_enough() {
     };
     let mut work = seeds(100).from(1).collect::<Vec<_>>().into_iter();
     pool::play(&mut work, 2, &Play::default(), &|| MadeUp, sink).unwrap();
-    assert_eq!(played, 1);
-    assert!(work.next().is_some());
+    // Each worker may have begun another one, and one more may wait for the sink for each.
+    assert!((1..=7).contains(&played), "{played}");
+    assert_eq!(work.count(), 100 - played, "each that was begun is judged");
 }
 
 #[test]
@@ -135,14 +136,10 @@ fn a_plan_of_a_shape_is_played_to_its_end() {
 #[test]
 fn a_fault_that_never_has_an_effect_fails_a_long_campaign() {
     let mut totals = Totals::default();
-    totals.coverage.of("quit").planned = 3;
+    totals.storms.coverage.of("quit").planned = 3;
     assert!(reaches_everything(&totals));
-    totals.runs = REACHED;
+    totals.storms.runs = REACHED;
     assert!(!reaches_everything(&totals));
-    let calm = Shape::mixed(1, Profile::Calm);
-    totals.played.insert(calm);
-    assert!(reaches_everything(&totals), "a calm one reaches less");
-    totals.played.remove(&calm);
-    totals.coverage.of("quit").effective = 1;
+    totals.storms.coverage.of("quit").effective = 1;
     assert!(reaches_everything(&totals));
 }

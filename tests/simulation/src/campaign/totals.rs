@@ -80,6 +80,7 @@ pub(crate) struct Totals {
     /// Seconds of processor time.
     seconds: f64,
     pub(crate) coverage: Coverage,
+    pub(crate) storms: Storms,
     /// How many runs broke each promise, by its name.
     pub(crate) broken: BTreeMap<&'static str, u64>,
     /// The largest seed.
@@ -88,6 +89,13 @@ pub(crate) struct Totals {
     pub(crate) played: BTreeSet<Shape>,
     /// What was begun.
     begun: BTreeSet<Shape>,
+}
+
+/// Those of the runs that are storms of sites by the seed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Storms {
+    pub(crate) runs: u64,
+    pub(crate) coverage: Coverage,
 }
 
 impl Totals {
@@ -104,6 +112,10 @@ impl Totals {
         self.simulated += line.simulated;
         self.seconds += line.seconds;
         self.coverage.add(&line.coverage);
+        if line.shape.is_some_and(|shape| shape.is_usual()) {
+            self.storms.runs += 1;
+            self.storms.coverage.add(&line.coverage);
+        }
         if let Some(broken) = &line.broken {
             *self.broken.entry(broken.promise.name()).or_default() += 1;
         }
@@ -332,6 +344,19 @@ mod tests {
         let (_, read) = TotalsFile::open(&path).unwrap();
         assert_eq!(read.unfinished(), [shapes[0], shapes[2]]);
         assert_eq!(read.runs, 2);
+    }
+
+    #[test]
+    fn only_storms_by_the_seed_are_to_reach_everything() {
+        let mut totals = Totals::default();
+        for seed in [1, 2] {
+            totals.add(&line(seed, None));
+        }
+        let mut calm = line(3, None);
+        calm.shape = Some(Shape::mixed(3, Profile::Calm));
+        totals.add(&calm);
+        assert_eq!((totals.runs, totals.storms.runs), (3, 2));
+        assert_eq!(totals.storms.coverage.0["quit"].planned, 6);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
-use simulation::plan::HostId;
+use simulation::plan::{HostId, Plan};
 use simulation::promise::{Broken, Promise};
 
 use super::work::{Here, Outcome, Play, Runner, Work};
@@ -84,8 +84,23 @@ struct Worker {
     answers: Receiver<String>,
 }
 
-/// How long a run may take by the clock; a longer one has no end. A year of a host takes a minute.
+/// How long a run may take by the clock; a longer one has no end.
 const LIMIT: Duration = Duration::from_secs(3_600);
+
+/// How much longer for each peer and year of a long run, which takes about four seconds.
+const PEER_YEAR: Duration = Duration::from_secs(120);
+
+/// By how much the limit of a run is longer.
+fn extra(plan: &Plan) -> Duration {
+    let hosts = plan.site.hosts.iter();
+    let peers: usize = hosts.map(|host| host.records.len()).sum();
+    let years = plan.until.0 / (365 * 86_400 * 1_000_000_000);
+    let peer_years = u32::try_from(years).unwrap_or(u32::MAX);
+    PEER_YEAR
+        * u32::try_from(peers)
+            .unwrap_or(u32::MAX)
+            .saturating_mul(peer_years)
+}
 
 /// Reads the lines of a worker.
 #[expect(
@@ -188,7 +203,8 @@ impl Runner for Elsewhere {
             Some(worker) => worker,
             None => Worker::start()?,
         };
-        let text = match worker.ask(&order, self.limit)? {
+        let limit = self.limit + extra(&work.plan());
+        let text = match worker.ask(&order, limit)? {
             Some(Answer::Played { outcome, took }) => {
                 self.processor_time += took;
                 self.worker = Some(worker);

@@ -21,7 +21,7 @@ use crate::seen::{Seen, Watcher};
 use crate::world::shared::Shared;
 
 /// How many scripts of a lane run at once: few, so that some have to wait.
-const BOUNDS: ByLane<usize> = ByLane {
+pub(crate) const BOUNDS: ByLane<usize> = ByLane {
     interface: 4,
     connection: 16,
 };

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! P19: a peer that is followed by its host name (key `re-resolve`) is added at an address that its
 //! name has had, and that no other record has, nor another peer of the server; or, once for each
-//! greeting that a `passive` command for it awaits, where that greeting came from. E1 for it: in
-//! the end the server has it where its partner is.
+//! greeting with the challenge of a `passive` command for it, where that greeting came from. E1 for
+//! it: in the end the server has it where its partner is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use connect_ipc::control::Request;
 use connect_ipc::lookup::Found;
-use tripe_admin::{Note, split};
+use tripe_admin::{Address, Note, split};
 use tripe_lab::server::Server;
 
 use super::tap::{Command, End, Fact};
@@ -30,34 +29,54 @@ pub(super) struct Followed {
 /// What is known of greetings on this connection.
 #[derive(Debug, Default)]
 struct Greetings {
-    /// The peers that a `passive` command was about.
-    passive: BTreeSet<String>,
-    /// The challenges that are awaited.
-    challenges: BTreeSet<String>,
-    /// Where those who know one are, for each that has not had its `ADD`. Whose it is the challenge
-    /// does not show.
-    from: Vec<SocketAddr>,
+    /// The `passive` commands that are not answered, and of which peer each is.
+    jobs: BTreeMap<String, String>,
+    /// The challenges that were given to them.
+    challenges: BTreeMap<String, String>,
+    /// Where each peer has greeted from that has not had its `ADD`.
+    from: Vec<(String, SocketAddr)>,
     /// The peers that are being added where they have greeted from.
     adding: BTreeMap<String, SocketAddr>,
 }
 
 impl Greetings {
-    /// A command of a client. In all databases of a site, `user-PEER` is the user of PEER.
-    fn command(&mut self, words: &[String]) {
+    /// A job is given. In all databases of a site, `user-PEER` is the user of PEER.
+    fn given(&mut self, id: &str, words: &[String]) {
         if let [name, .., user] = words
             && name.eq_ignore_ascii_case("passive")
             && let Some(peer) = user.strip_prefix("user-")
         {
-            self.passive.insert(peer.to_owned());
+            self.jobs.insert(id.to_owned(), peer.to_owned());
+        }
+    }
+
+    /// A job is told this challenge, if it is one of these.
+    fn told(&mut self, id: &str, challenge: &str) {
+        if self.jobs.contains_key(id) {
+            self.challenges.insert(challenge.to_owned(), id.to_owned());
+        }
+    }
+
+    /// A job has ended: its challenge is not awaited any more.
+    fn ended(&mut self, id: &str) {
+        self.jobs.remove(id);
+        self.challenges.retain(|_, job| job != id);
+    }
+
+    /// Somebody has greeted.
+    fn greeted(&mut self, challenge: &str, from: &Address) {
+        if let Some(id) = self.challenges.remove(challenge)
+            && let Some(peer) = self.jobs.get(&id)
+            && let Some(from) = socket(from.words())
+        {
+            self.from.push((peer.clone(), from));
         }
     }
 
     /// Whether this `ADD` is the one that a greeting is answered with.
     fn answer(&mut self, peer: &str, at: SocketAddr) -> bool {
-        if !self.passive.contains(peer) {
-            return false;
-        }
-        let Some(found) = self.from.iter().position(|from| *from == at) else {
+        let mut from = self.from.iter();
+        let Some(found) = from.position(|(of, from)| of == peer && *from == at) else {
             return false;
         };
         self.from.swap_remove(found);
@@ -72,7 +91,7 @@ impl Greetings {
         };
         if matches!(end, End::Failed(words) if words.first().is_some_and(|it| it == "peer-exists"))
         {
-            self.from.push(at);
+            self.from.push((peer.to_owned(), at));
         }
     }
 }
@@ -83,11 +102,6 @@ impl Rule for Followed {
             Seen::LookedUp(peer, Found::Addresses(addresses)) => {
                 let found = self.found.entry((*peer).to_owned()).or_default();
                 found.extend(addresses);
-            }
-            Seen::Asked(_, envelope) => {
-                if let Request::Submit { words } = &envelope.request {
-                    self.greetings.command(words);
-                }
             }
             Seen::End(view) => return in_place(view),
             _ => {}
@@ -107,15 +121,17 @@ impl Rule for Followed {
             Some(Fact::Note(Note::Kill { peer })) => {
                 self.present.remove(peer);
             }
-            Some(Fact::Info(command, words)) if command.verb == "GETCHAL" => {
-                self.greetings.challenges.extend(words.first().cloned());
+            Some(Fact::Job(id, words)) => self.greetings.given(id, words),
+            Some(Fact::Cancelled(id)) => self.greetings.ended(id),
+            Some(Fact::Sent(command)) if command.verb == "SVCINFO" => {
+                self.greetings.told(command.word(0), command.word(1));
             }
-            Some(Fact::Note(Note::Greet { challenge, address }))
-                if self.greetings.challenges.remove(challenge) =>
-            {
-                self.greetings.from.extend(socket(address.words()));
+            Some(Fact::Sent(command)) if matches!(&*command.verb, "SVCOK" | "SVCFAIL") => {
+                self.greetings.ended(command.word(0));
             }
-            Some(Fact::Job(_, words)) => self.greetings.command(words),
+            Some(Fact::Note(Note::Greet { challenge, address })) => {
+                self.greetings.greeted(challenge, address);
+            }
             Some(Fact::Ended(command, end)) if command.verb == "ADD" => {
                 self.greetings.added(command.word(0), end);
             }
@@ -133,14 +149,14 @@ impl Rule for Followed {
 impl Followed {
     fn added(&mut self, now: &Moment<'_>, command: &Command) -> Verdict {
         let peer = command.word(0);
-        let own = now.records.fixed(peer, "peer").unwrap_or_default();
-        if !now.records.is_followed(peer) || own == "PASSIVE" {
-            return Ok(());
-        }
         let Some(at) = socket(command.words.get(1..).unwrap_or_default()) else {
             return Ok(());
         };
         if self.greetings.answer(peer, at) {
+            return Ok(());
+        }
+        let own = now.records.fixed(peer, "peer").unwrap_or_default();
+        if !now.records.is_followed(peer) || own == "PASSIVE" {
             return Ok(());
         }
         let broken = |text: String| Err((Promise::Followed, format!("{peer} at {at}: {text}")));
@@ -232,7 +248,7 @@ mod tests {
     }
 
     const PASSIVE: &str = "< SVCJOB J1 connect passive user-p";
-    const CHALLENGE: [&str; 3] = ["> GETCHAL", "< INFO abc", "< OK"];
+    const TOLD: [&str; 2] = ["> SVCINFO J1 abc", "< OK"];
     const GREETED: &str = "< NOTE GREET abc INET 198.18.0.9 4070";
 
     /// What is broken if `p` is added after these lines where somebody has greeted from.
@@ -242,42 +258,48 @@ mod tests {
         sight.lines(&[&add(9)])
     }
 
+    fn awaited() -> Vec<&'static str> {
+        [&[PASSIVE][..], &TOLD, &[GREETED]].concat()
+    }
+
     #[test]
     fn where_it_has_greeted_from_keeps_it() {
-        let awaited = [&[PASSIVE][..], &CHALLENGE].concat();
-        assert_eq!(greeted(&[&awaited[..], &[GREETED]].concat()), None);
+        assert_eq!(greeted(&awaited()), None);
     }
 
     #[test]
     fn a_greeting_that_is_not_its_own_breaks_it() {
-        let followed = Some(Promise::Followed);
-        assert_eq!(greeted(&[PASSIVE, GREETED]), followed, "not awaited");
         let another = "< SVCJOB J1 connect passive user-q";
-        let others = [&[another][..], &CHALLENGE, &[GREETED]].concat();
-        assert_eq!(greeted(&others), followed, "of q");
         let elsewhere = "< NOTE GREET abc INET 198.18.0.8 4070";
-        let from = [&[PASSIVE][..], &CHALLENGE, &[elsewhere]].concat();
-        assert_eq!(greeted(&from), followed, "from elsewhere");
+        let told = |first, last| [&[first][..], &TOLD, &[last]].concat();
+        let late = |end| [&[PASSIVE][..], &TOLD, &[end, GREETED]].concat();
+        for (lines, text) in [
+            (vec![PASSIVE, GREETED], "not awaited"),
+            (told(another, GREETED), "of q"),
+            (told(PASSIVE, elsewhere), "from elsewhere"),
+            (late("> SVCFAIL J1 connect-timeout"), "too late"),
+            (late("< SVCCANCEL J1"), "cancelled"),
+        ] {
+            assert_eq!(greeted(&lines), Some(Promise::Followed), "{text}");
+        }
     }
 
     #[test]
     fn a_greeting_is_answered_once_or_again_after_somebody_was_faster() {
-        let awaited = [&[PASSIVE][..], &CHALLENGE, &[GREETED]].concat();
         let add = add(9);
         for (end, expected) in [
             ("< BGOK c0.0", Some(Promise::Followed)),
             ("< BGFAIL c0.0 peer-exists p", None),
         ] {
-            let added = [&add, "< BGDETACH c0.0", end];
-            assert_eq!(greeted(&[&awaited[..], &added].concat()), expected, "{end}");
+            let lines = [&awaited()[..], &[&add, "< BGDETACH c0.0", end]].concat();
+            assert_eq!(greeted(&lines), expected, "{end}");
         }
     }
 
     #[test]
     fn a_greeting_does_not_outlive_its_connection() {
         let mut sight = Sight::new::<Followed>(RECORDS);
-        let awaited = [&[PASSIVE][..], &CHALLENGE, &[GREETED]].concat();
-        assert_eq!(sight.lines(&awaited), None);
+        assert_eq!(sight.lines(&awaited()), None);
         sight.see(Seen::Ended(CORE)).unwrap();
         sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
         assert_eq!(sight.lines(&[&add(9)]), Some(Promise::Followed));

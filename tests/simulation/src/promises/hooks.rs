@@ -28,8 +28,8 @@ pub(super) struct Hooks {
     replied: BTreeMap<String, Instant>,
     /// Those that were unreachable or gone since their last hook, and when they were last.
     ceased: BTreeMap<String, Instant>,
-    /// Those that had replied since their last `on-down` when core connected, or whose `on-down` the
-    /// next core may not know of. It may have found them gone.
+    /// Those that had replied since their last `on-down` when core connected, or whose `on-down`
+    /// the next core may not know of. It may have found them gone.
     met: BTreeSet<String>,
     /// Those that have had `on-down`, and no hook since.
     down: BTreeMap<String, Down>,
@@ -104,10 +104,12 @@ impl Rule for Hooks {
 }
 
 impl Hooks {
-    /// The next helper may not know what this one has run.
+    /// The next helper may not know what this one has run. A core that is connected already may ask
+    /// that helper.
     fn forget_runs(&mut self) {
-        for down in self.down.values_mut() {
+        for (peer, down) in &mut self.down {
             down.is_kept = false;
+            self.met.insert(peer.clone());
         }
     }
 
@@ -266,6 +268,9 @@ mod tests {
             sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
             let expected = !starts || forgets;
             assert_eq!(order(&mut sight, 2, ScriptKind::OnDown), expected);
+            let loss = JournalLoss::Removed;
+            sight.see(Seen::Fault(&Fault::Journal { loss })).unwrap();
+            assert!(order(&mut sight, 3, ScriptKind::OnDown), "forgotten later");
         }
     }
 

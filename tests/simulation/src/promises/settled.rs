@@ -3,18 +3,21 @@
 //! lives is connected and checked, every dead one is reported, nothing is late or faulty, queues
 //! and tables are empty, and the database in use is that of the site.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use connect_core::machine::{Backlog, Machine};
 use connect_ipc::RunId;
 use connect_ipc::control::{PeerState, Reply, Request, ServerLink, ServiceStatus};
+use connect_ipc::scripts::UnderWay;
+use connect_ipc::setup::Lane;
 use peerdb::Record;
 use tripe_admin::Note;
 use tripe_lab::server::Server;
 
 use super::tap::{End, Fact};
 use super::{Moment, Rule, Verdict, ask};
+use crate::host::scripts::BOUNDS;
 use crate::instant::Instant;
 use crate::plan::Fault;
 use crate::promise::Promise;
@@ -204,11 +207,18 @@ impl Settled {
         if left != may_go_on {
             return broken(Promise::Empty, format!("core has left {left:?}"));
         }
-        // What waits may wait for a script of the same peer that does not end.
-        let runs = view.ledger.runs();
-        let living: Vec<&str> = runs
-            .filter(|run| view.truth.children.contains(&run.under_way.run))
-            .map(|run| run.under_way.peer.as_str())
+        // What waits may wait for a script of the same peer that does not end, or for one that
+        // waits for a place, all of which such scripts have.
+        let runs = || view.ledger.runs().map(|run| &run.under_way);
+        let lives = |run: &UnderWay| view.truth.children.contains(&run.run);
+        let is_full = |lane| {
+            let taken = runs().filter(|run| lives(run) && run.kind.lane() == lane);
+            taken.count() >= *BOUNDS.get(lane)
+        };
+        let full = Lane::ALL.map(|lane| is_full(lane).then_some(lane));
+        let blocked: BTreeSet<&str> = runs()
+            .filter(|run| lives(run) || full.contains(&Some(run.kind.lane())))
+            .map(|run| run.peer.as_str())
             .collect();
         let just_ended = |run: &RunId| {
             let mut ended = self.ended.iter();
@@ -216,7 +226,7 @@ impl Settled {
         };
         let forgotten = view.ledger.runs().find(|run| {
             let run = &run.under_way;
-            !living.contains(&run.peer.as_str()) && !just_ended(&run.run)
+            !blocked.contains(run.peer.as_str()) && !just_ended(&run.run)
         });
         if let Some(run) = forgotten {
             return broken(Promise::Empty, format!("the journal has {run:?}"));
@@ -419,6 +429,35 @@ mod tests {
             let (now, text) = (Monotonic(2_000_000_000_000), format!("{input:?}"));
             core.handle(input, now, &mut Vec::new());
             assert_eq!(look(Some(&core), RECORDS), Some(Promise::AllWell), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_waits_for_a_place_breaks_it_unless_scripts_that_live_have_all_of_them() {
+        let core = joined(RECORDS, &[]);
+        let places = u64::try_from(BOUNDS.interface).unwrap();
+        for (living, expected) in [(places - 1, Some(Promise::Empty)), (places, None)] {
+            let mut ledger = Ledger::default();
+            for number in 1..=places + 1 {
+                let mut run = testing::run(number, ScriptKind::OnUp, None);
+                run.peer = format!("p{number}");
+                ledger.apply(&Entry::Ordered(Arc::new(run)));
+            }
+            let truth = Truth {
+                site: Arc::new(database(RECORDS)),
+                children: (1..=living).map(RunId).collect(),
+                ..Truth::default()
+            };
+            let mut sight = Sight::new::<Settled>(RECORDS);
+            let seen = view(|view| {
+                sight.see(Seen::End(View {
+                    core: Some(&core),
+                    ledger: &ledger,
+                    truth: &truth,
+                    ..view
+                }))
+            });
+            assert_eq!(seen.err().map(|(promise, _)| promise), expected, "{living}");
         }
     }
 
