@@ -26,7 +26,7 @@ use crate::output::{Output, SCHEMA};
 /// Ping a peer now, as checks do
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    The service makes the next check of the peer at once. So each ping counts in its figures, \
+    The service makes the next check of the peer at once. So each ping counts in its statistics, \
     and one that is not answered is a failed attempt. If a ping of the peer is already under \
     way, the command waits for its result and sends no other. For a peer that the service does \
     not ping, use `connect-cli admin PING PEER'.\n\n\

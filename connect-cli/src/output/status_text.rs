@@ -170,7 +170,8 @@ pub(crate) fn own_faults(service: &ServiceStatus) -> Vec<String> {
 fn state_file(service: &ServiceStatus) -> Option<String> {
     let WriteFault { fault, seconds } = service.state_fault.as_ref()?;
     Some(format!(
-        "the state has not been saved for {}, so a restart would lose the figures of peers: {fault}",
+        "the state has not been saved for {}, so a restart would lose the statistics of peers: \
+         {fault}",
         text::span(*seconds)
     ))
 }

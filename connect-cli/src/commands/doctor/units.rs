@@ -159,11 +159,11 @@ fn metrics(unit: &Unit, section: &mut Section<'_>) {
     match (unit.state, unit.enabled) {
         (State::Active, _) => section.ok(format!("{METRICS} is active")),
         (State::Inactive, true) => section.fault(
-            format!("{METRICS} is enabled but stopped, so Prometheus gets no figures"),
+            format!("{METRICS} is enabled but stopped, so Prometheus gets no metrics"),
             &format!("systemctl start {METRICS}"),
         ),
         (State::Inactive, false) => section.ok(format!(
-            "{METRICS} is not enabled; it would give figures to Prometheus"
+            "{METRICS} is not enabled; it would give metrics to Prometheus"
         )),
         (State::Missing | State::Failed | State::Changing, _) => {}
     }

@@ -27,7 +27,7 @@ const PIECE: usize = 64 * 1024;
 const UP: Family = gauge("up", "Whether the service answers.");
 const TURNED_AWAY: Family = gauge(
     "turned_away",
-    "Whether the service is up but accepts no connection for these figures.",
+    "Whether the service is up but accepts no connection for these metrics.",
 );
 const BUILD: Family = info("build", "The service's version.");
 const UPTIME: Family = gauge("uptime_seconds", "Time since core was started.");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! `metrics`: the figures of the service and its peers, for Prometheus and similar programs.
+//! `metrics`: the metrics of the service and its peers, for Prometheus and similar programs.
 
 mod collect;
 pub(crate) mod exposition;
@@ -20,7 +20,7 @@ use self::exposition::Form;
 use crate::common::Common;
 use crate::error::Error;
 
-/// Give the figures of the service and its peers to Prometheus
+/// Give the metrics of the service and its peers to Prometheus
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Without --output and --listen the metrics go to standard output. If the service does not \
@@ -28,7 +28,7 @@ use crate::error::Error;
     too many connections, tripe_connect_turned_away is 1. The service has 8 seconds to answer, \
     or the time of --timeout. With --listen, at most 64 connections are open at the same time; \
     one more closes the one that has been idle for longest, but never one that waits for its \
-    figures. A request must be complete within 5 seconds. Alert rules and a dashboard are in \
+    metrics. A request must be complete within 5 seconds. Alert rules and a dashboard are in \
     packaging/prometheus and packaging/grafana, and below /usr/share/doc/tripe-connect/examples \
     in the package.\n\n\
     Examples:\n\
