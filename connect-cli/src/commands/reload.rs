@@ -31,12 +31,12 @@ use crate::output::{text, to_stderr};
 #[derive(Args, Debug)]
 #[command(after_help = "\
     The service itself looks for a new database every second. It uses new values for pings and \
-    watching at once, but changes no connection: a new address, key or tunnel option is used \
-    when the peer is next added, and a new ifup when it next runs; a new peer is not added, and \
-    a peer whose record was removed stays. The command lists these peers, at most 100, each with \
-    the command that brings it in line with the database. With --apply the service runs all \
-    these commands, for at most 16 peers at a time; if the program is interrupted, it begins no \
-    more.\n\n\
+    watching at once; a peer of which only these have changed is not listed. It changes no \
+    connection: a new address, key or tunnel option is used when the peer is next added, and a \
+    new ifup when it next runs; a new peer is not added, and a peer whose record was removed \
+    stays. The command lists these peers, at most 100, each with the command that brings it in \
+    line with the database. With --apply the service runs all these commands, for at most 16 \
+    peers at a time; if the program is interrupted, it begins no more.\n\n\
     The exit code is 0 if the database was loaded, and with --apply if all commands succeeded; 1 \
     if one of them failed; 65 if the database is faulty; 124 if the result has not come within \
     10 s, or the time of --timeout. With --wait or --apply, only --timeout sets a limit.\n\n\

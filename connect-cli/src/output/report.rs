@@ -176,7 +176,7 @@ pub(crate) struct PeerReport<'a> {
     /// Seconds since the peer was adopted or first seen, or since it was removed, or since the
     /// first attempt to add it; 0 if the server never had it and nobody has tried to add it.
     pub(crate) age: u64,
-    /// Seconds since it last began or ceased to answer.
+    /// Seconds since it last began or stopped answering.
     pub(crate) changed: Option<u64>,
     /// Reconnections begun since adoption.
     pub(crate) reconnects: u32,
