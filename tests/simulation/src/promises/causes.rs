@@ -17,6 +17,7 @@ use tripe_admin::Note;
 
 use super::missed::Missed;
 use super::tap::{Command, End, Fact};
+use super::unwritten::Unwritten;
 use super::{Moment, Rule, Verdict};
 use crate::instant::Instant;
 use crate::plan::{Fault, Kept, Part};
@@ -103,6 +104,8 @@ struct StartUp {
     adding: BTreeSet<String>,
     /// Those whose addition was under way when the connection was lost: it goes on.
     left: BTreeSet<String>,
+    /// Those whose addition has ended.
+    ended: Unwritten,
 }
 
 /// How long after it has joined a core has its state written.
@@ -110,10 +113,12 @@ const WRITTEN: Duration = Duration::from_secs(60);
 
 impl StartUp {
     fn see(&mut self, now: &Moment<'_>) {
+        self.ended.see(now);
         match now.seen {
             Seen::Lives(Part::Server, _) => {
                 self.servers += 1;
                 self.left.clear();
+                self.ended.clear();
             }
             Seen::Fault(Fault::Reboot {}) => self.done = None,
             Seen::Uncertain => self.is_uncertain = true,
@@ -125,6 +130,7 @@ impl StartUp {
             Seen::Stands(Part::Core, until) => self.joined = self.joined.max(*until),
             Seen::Slept(_) => self.joined = now.at,
             Seen::Died(Part::Core) => {
+                self.left.extend(self.ended.take(now.at));
                 let is_written = now.records.keeps_state && self.joined + WRITTEN <= now.at;
                 if self.is_lost || !is_written || self.waits {
                     self.done = None;
@@ -155,6 +161,7 @@ impl Rule for Causes {
     fn see(&mut self, now: &Moment<'_>) -> Verdict {
         self.start_up.see(now);
         self.missed.see(now);
+        self.revivals.append(&mut self.missed.coming);
         match now.seen {
             Seen::Asked(_, envelope) => self.asked(&envelope.request),
             Seen::Started(id, run) if run.kind == ScriptKind::Connect => {
@@ -300,10 +307,13 @@ impl Causes {
             Note::Add { peer, .. } => {
                 self.known.insert(peer.clone(), at);
                 self.missed.added(peer);
-                if self.revivals.remove(peer) {
+                let is_overtaken = self.revivals.remove(peer);
+                if is_overtaken {
                     self.overtaken.insert(peer.clone(), at);
                 }
-                self.reviving.remove(peer);
+                if self.reviving.remove(peer) || is_overtaken {
+                    self.missed.returned(peer, at);
+                }
             }
             Note::Kill { peer } => {
                 self.known.remove(peer);
@@ -352,6 +362,9 @@ impl Causes {
             }
             "ADD" => {
                 let starts = self.start_up.adding.remove(peer);
+                if starts {
+                    self.start_up.ended.changed(peer, now.at);
+                }
                 let comes_back =
                     self.reviving.remove(peer) || starts && now.records.may_come_back(peer);
                 if comes_back && matches!(end, End::Failed(_)) {
@@ -632,6 +645,28 @@ mod tests {
     }
 
     #[test]
+    fn start_up_goes_on_in_a_core_whose_state_does_not_have_its_end() {
+        for (seconds, expected) in [(0, None), (20, Some(Promise::Causes))] {
+            let mut plan = plan(&[("p", &[])], Vec::new());
+            plan.site.hosts[0].auto = vec!["p".to_owned()];
+            plan.site.hosts[0].startup = true;
+            let mut sight = Sight::of::<Causes>(&plan);
+            sight.see(Seen::Lives(Part::Server, 1)).unwrap();
+            let begun = ["> LIST", "< INFO q", "< OK", ADD];
+            assert_eq!(sight.lines(&begun), None);
+            sight.later(100);
+            assert_eq!(sight.lines(&["< FAIL resolve-error"]), None);
+            sight.later(seconds);
+            sight.see(Seen::Died(Part::Core)).unwrap();
+            sight.see(Seen::Ended(CORE)).unwrap();
+            sight.see(Seen::Lives(Part::Core, 2)).unwrap();
+            sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
+            let listed = ["> LIST", "< INFO q", "< OK", ADD];
+            assert_eq!(sight.lines(&listed), expected, "{seconds}");
+        }
+    }
+
+    #[test]
     fn a_command_that_failed_at_once_is_the_cause_of_nothing_later() {
         for (answer, expected) in [
             ("> SVCFAIL J1 unknown-peer p", Some(Promise::Causes)),
@@ -825,6 +860,32 @@ mod tests {
             sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
         }
         sight.lines(&["> LIST", "< INFO q", "< OK", ADD]).is_none()
+    }
+
+    #[test]
+    fn a_core_whose_state_is_older_than_the_return_of_a_peer_may_add_it_again() {
+        let pairs: &[(&str, &str)] = &[("when-dead", "retry"), ("retries", "1")];
+        let mut plan = plan(&[("p", pairs)], Vec::new());
+        plan.site.hosts[0].auto = vec!["p".to_owned()];
+        plan.site.hosts[0].keeps_state = true;
+        for (seconds, expected) in [(0, None), (20, Some(Promise::Causes))] {
+            let mut sight = Sight::of::<Causes>(&plan);
+            assert_eq!(sight.lines(&["> LIST", "< INFO p", "< OK"]), None);
+            let dead = ["> WARN connect ping-timeout p attempt 1 of 1", "< OK"];
+            let gone = ["> KILL p", "< NOTE KILL p", "< OK"];
+            assert_eq!(sight.lines(&[&dead[..], &gone].concat()), None);
+            sight.later(60);
+            let note = "< NOTE ADD p tripe0 INET 198.18.0.1 4070";
+            let back = [ADD, "< BGDETACH c0.0", note, "< BGOK c0.0"];
+            assert_eq!(sight.lines(&back), None);
+            sight.later(seconds);
+            sight.see(Seen::Died(Part::Core)).unwrap();
+            sight.see(Seen::Ended(CORE)).unwrap();
+            sight.see(Seen::Lives(Part::Core, 2)).unwrap();
+            sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
+            let listed = ["< NOTE KILL p", "> LIST", "< INFO q", "< OK", ADD];
+            assert_eq!(sight.lines(&listed), expected, "{seconds}");
+        }
     }
 
     #[test]

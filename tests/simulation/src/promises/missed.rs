@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Which peers core, or the core before it, may know to have been at the server before it was
-//! connected. If the server does not list them, nobody has seen why they were removed.
+//! connected. If the server does not list them, nobody has seen why they were removed. And which
+//! peers are to come back for a core whose state is older than their return.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use super::Moment;
+use super::unwritten::Unwritten;
 use crate::instant::Instant;
 use crate::plan::{Fault, Kept, Part};
 use crate::seen::Seen;
-
-/// How long after a removal core has its state written, also if it must be tried again.
-const WRITTEN: Duration = Duration::from_secs(15);
 
 /// The peers that may be missed.
 #[derive(Debug, Default)]
 pub(super) struct Missed {
     names: BTreeSet<String>,
-    /// Those that core has seen removed, and when: the state may be older than that.
-    removed: BTreeMap<String, Instant>,
+    /// Those that core has seen removed.
+    removed: Unwritten,
+    /// Those that have come back.
+    returned: Unwritten,
+    /// Those of them that the state of the next core may say are to come back.
+    pub(super) coming: BTreeSet<String>,
     /// Whether the next core finds another state than the last one, which may have any peer.
     is_other: bool,
     /// Whether it finds none, and so can miss nobody.
@@ -28,6 +30,8 @@ pub(super) struct Missed {
 impl Missed {
     /// Takes in what happens to core and to the host.
     pub(super) fn see(&mut self, now: &Moment<'_>) {
+        self.removed.see(now);
+        self.returned.see(now);
         match now.seen {
             Seen::Fault(Fault::Kill { state, .. }) => match state {
                 // It replaces a kill that has not come about yet: the state is there after all, and
@@ -36,13 +40,9 @@ impl Missed {
                 Kept::None => self.is_lost = true,
                 _ => self.is_other = true,
             },
-            // Nothing is written meanwhile.
-            Seen::Stands(Part::Core, until) => self.hold_back(now.at, *until),
-            Seen::Fault(Fault::Suspend { time }) => self.hold_back(now.at, now.at + *time),
             Seen::Died(Part::Core) if now.records.keeps_state && !self.is_lost => {
-                let removed = std::mem::take(&mut self.removed).into_iter();
-                let unwritten = removed.filter(|(_, at)| *at + WRITTEN > now.at);
-                self.names.extend(unwritten.map(|(name, _)| name));
+                self.names.extend(self.removed.take(now.at));
+                self.coming.extend(self.returned.take(now.at));
             }
             Seen::Died(Part::Core) | Seen::Fault(Fault::Reboot {}) => {
                 *self = Missed {
@@ -59,23 +59,21 @@ impl Missed {
         }
     }
 
-    fn hold_back(&mut self, at: Instant, until: Instant) {
-        let removed = self.removed.values_mut();
-        for since in removed.filter(|since| **since + WRITTEN > at) {
-            *since = until;
-        }
-    }
-
     /// Core has seen that a peer was removed.
     pub(super) fn removed(&mut self, peer: &str, at: Instant) {
         self.names.remove(peer);
-        self.removed.insert(peer.to_owned(), at);
+        self.removed.changed(peer, at);
     }
 
     /// The server has answered the `KILL` of a peer. Until it also tells that the peer was removed,
     /// core does not know that.
     pub(super) fn killed(&mut self, peer: &str) {
         self.names.insert(peer.to_owned());
+    }
+
+    /// A peer has come back.
+    pub(super) fn returned(&mut self, peer: &str, at: Instant) {
+        self.returned.changed(peer, at);
     }
 
     /// The server has a peer.

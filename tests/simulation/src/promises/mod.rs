@@ -39,6 +39,7 @@ mod tap;
 #[cfg(test)]
 pub(crate) mod testing;
 mod turns;
+mod unwritten;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
