@@ -13,20 +13,21 @@ use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::pinger::{FromPinger, PingOrder, Remembered, ToPinger, Watched};
-use connect_liveness::{CatchUp, Liveness};
+use connect_liveness::{CatchUp, LATE, Liveness};
 use serde::{Deserialize, Serialize};
 
-/// How far ahead pings are ordered, so that ten wake-ups a second are enough for any number of
+/// How far ahead all pings are ordered, so that ten wake-ups a second are enough for any number of
 /// peers: a tenth of the shortest period. Core sends each when it is due.
 const AHEAD: Duration = Duration::from_millis(100);
+
+/// How many pings are worth a wake-up. If fewer are due within [`AHEAD`], some that are due later
+/// are ordered with them, each no further ahead than its [`Liveness::leeway`]. No more than these
+/// wait in core: if core stands still, it sends all of them at once when it goes on.
+const MANY: usize = 16;
 
 /// How long before a ping is due it is ordered at the latest: far longer than the order takes, even
 /// on a busy machine.
 const MARGIN: Duration = Duration::from_millis(20);
-
-/// A check that is later than this was not ordered because the pinger, core or the host was
-/// suspended. Load alone does not cause such a delay.
-const LATE: Duration = Duration::from_secs(1);
 
 /// How many outdated deadlines are kept, in addition to one deadline for each peer, before all
 /// outdated ones are removed. So each change costs little, and memory stays bounded however often a
@@ -83,6 +84,10 @@ pub struct Machine {
     /// The others are outdated: they are skipped, and removed if there are many.
     deadlines: BinaryHeap<Reverse<(Monotonic, PeerId)>>,
     gate: Gate,
+    /// Whether core has sent something since pings were last ordered.
+    woken: bool,
+    /// When the pings are due that were ordered further ahead than [`AHEAD`].
+    ahead: Vec<Monotonic>,
 }
 
 impl Default for Machine {
@@ -91,6 +96,8 @@ impl Default for Machine {
             peers: HashMap::new(),
             deadlines: BinaryHeap::new(),
             gate: Gate::Waiting,
+            woken: false,
+            ahead: Vec::new(),
         }
     }
 }
@@ -106,7 +113,10 @@ impl Machine {
     pub fn handle(&mut self, input: Input, now: Monotonic, out: &mut Vec<Output>) {
         match input {
             Input::CoreConnected {} => self.hand_over(out),
-            Input::Core(message) => self.message(message, now, out),
+            Input::Core(message) => {
+                self.woken = true;
+                self.message(message, now, out);
+            }
             Input::Malformed(fault) => out.push(Output::ToCore(FromPinger::Error(fault))),
             // Everything is kept for the next core.
             Input::CoreLost {} => self.gate = Gate::Waiting,
@@ -119,7 +129,7 @@ impl Machine {
 
     /// When [`Input::Time`] leads to something next, unless something else happens before.
     pub fn next_deadline(&mut self) -> Option<Monotonic> {
-        self.earliest().map(|due| due.before(MARGIN))
+        self.earliest().map(|(due, _)| due.before(MARGIN))
     }
 
     /// Sends a new core what is known, and starts with an empty table.
@@ -236,33 +246,44 @@ impl Machine {
         }
     }
 
-    /// If a ping must be ordered now, orders all that are due soon, so that many go into one
-    /// message.
+    /// If a ping must be ordered now, or soon and the process is awake anyway, orders all that are
+    /// due soon, so that many go into one message.
     fn order_pings(&mut self, now: Monotonic, out: &mut Vec<Output>) {
-        if self.earliest().is_none_or(|due| due > now + MARGIN) {
+        let woken = std::mem::take(&mut self.woken);
+        let Some((due, leeway)) = self.earliest() else {
+            return;
+        };
+        let soon = if woken { leeway / 2 } else { MARGIN };
+        if due > now + soon.max(MARGIN) {
             return;
         }
+        self.ahead.retain(|due| *due > now);
         let mut orders = Vec::new();
         // What became due while the machine was suspended must not be sent all at once.
         let mut catch_up = CatchUp::new(now);
         while let Some(Reverse((deadline, id))) = self.deadlines.peek().copied() {
-            if deadline > now + AHEAD {
+            let peer = self.peers.get_mut(&id);
+            let Some(peer) = peer.filter(|it| it.liveness.deadline() == Some(deadline)) else {
+                // Outdated.
+                self.deadlines.pop();
+                continue;
+            };
+            let is_ahead = deadline > now + AHEAD;
+            let is_wanted = orders.len() < MANY && self.ahead.len() < MANY;
+            if is_ahead && !(is_wanted && deadline <= now + peer.liveness.leeway()) {
                 break;
             }
             self.deadlines.pop();
-            if let Some(Peer { liveness, .. }) = self.peers.get_mut(&id)
-                && liveness.deadline() == Some(deadline)
-            {
-                let seq = liveness.next_seq();
-                let due = if deadline + LATE < now {
-                    catch_up.instant()
-                } else {
-                    deadline
-                };
-                if liveness.begin(seq, due) {
-                    let peer = id;
-                    orders.push(PingOrder { peer, seq, due });
-                }
+            let seq = peer.liveness.next_seq();
+            let due = if deadline + LATE < now {
+                catch_up.instant()
+            } else {
+                deadline
+            };
+            if peer.liveness.begin(seq, due) {
+                self.ahead.extend(is_ahead.then_some(due));
+                let peer = id;
+                orders.push(PingOrder { peer, seq, due });
             }
         }
         if orders.len() > ITEMS_PER_FRAME {
@@ -274,16 +295,16 @@ impl Machine {
         }
     }
 
-    /// When the next ping is due that may be ordered.
-    fn earliest(&mut self) -> Option<Monotonic> {
+    /// When the next ping is due that may be ordered, and how far ahead.
+    fn earliest(&mut self) -> Option<(Monotonic, Duration)> {
         if self.gate != Gate::Open {
             return None;
         }
         // Outdated entries would only wake us for nothing.
         while let Some(Reverse((deadline, id))) = self.deadlines.peek().copied() {
             let peer = self.peers.get(&id);
-            if peer.and_then(|peer| peer.liveness.deadline()) == Some(deadline) {
-                return Some(deadline);
+            if let Some(peer) = peer.filter(|it| it.liveness.deadline() == Some(deadline)) {
+                return Some((deadline, peer.liveness.leeway()));
             }
             self.deadlines.pop();
         }
@@ -349,8 +370,9 @@ mod tests {
         machine
     }
 
-    /// The pings ordered at `now`.
+    /// The pings ordered at `now`, if time alone wakes the process.
     fn ordered(machine: &mut Machine, now: Monotonic) -> Vec<PingOrder> {
+        machine.woken = false;
         let told = give(machine, Input::Time {}, now);
         let lists = told.into_iter().map(|message| match message {
             FromPinger::Ping(orders) => orders,
@@ -410,7 +432,7 @@ mod tests {
                 true => ToPinger::Sabotage { at: at_11, peer },
             };
             hear(&mut machine, request, at(40));
-            assert_eq!(machine.earliest(), Some(at_11));
+            assert_eq!(machine.earliest().map(|(due, _)| due), Some(at_11));
         }
     }
 
@@ -421,7 +443,7 @@ mod tests {
             orders(&mut machine, at(5));
             // The pinger was suspended meanwhile.
             hear(&mut machine, result_at(at(15), 1, 1, result), at(100));
-            let deadline = machine.earliest();
+            let deadline = machine.earliest().map(|(due, _)| due);
             assert_eq!(deadline, Some(at(due)), "{result:?}");
         }
     }
@@ -439,14 +461,67 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_within_a_tenth_of_a_second_is_ordered_together() {
-        let mut machine = open(vec![watched(1, 5), watched(2, 5), watched(3, 6)]);
+    fn what_is_due_soon_is_ordered_together() {
+        let mut machine = open(vec![watched(1, 5), watched(2, 19), watched(3, 20)]);
         let margin = at(5).before(MARGIN);
         assert_eq!(
             orders(&mut machine, margin.before(Duration::from_nanos(1))),
             []
         );
         assert_eq!(orders(&mut machine, margin), [(1, 1), (2, 1)]);
+    }
+
+    #[test]
+    fn many_are_not_ordered_as_far_ahead_as_few() {
+        let due = |id| 5 + id / 4;
+        let mut machine = open((0..40).map(|id| watched(id, due(id))).collect());
+        assert_eq!(orders(&mut machine, at(5)).len(), MANY);
+        let mut machine = open((0..40).map(|id| watched(id, due(id / 10))).collect());
+        assert_eq!(orders(&mut machine, at(5)).len(), 40, "all are due now");
+    }
+
+    #[test]
+    fn no_more_than_so_many_wait_in_core_for_their_time() {
+        let mut machine = open((0..40).map(|id| watched(id, 14)).collect());
+        let many = |id: u64| (id, 1);
+        assert_eq!(orders(&mut machine, at(5)), [], "none is due soon");
+        hear(&mut machine, watch(vec![watched(50, 5)]), at(5));
+        let first: Vec<_> = [50].into_iter().chain(0..15).map(many).collect();
+        assert_eq!(orders(&mut machine, at(5)), first);
+        hear(&mut machine, watch(vec![watched(51, 6)]), at(6));
+        assert_eq!(orders(&mut machine, at(6)), [(51, 1), (15, 1)]);
+        hear(&mut machine, watch(vec![watched(52, 7)]), at(7));
+        assert_eq!(orders(&mut machine, at(7)), [(52, 1)], "16 wait");
+        assert_eq!(orders(&mut machine, at(14)).len(), 24, "all are due now");
+    }
+
+    #[test]
+    fn a_deadline_that_is_outdated_hides_none_behind_it() {
+        let mut machine = open(vec![watched(1, 5), watched(2, 12), watched(3, 14)]);
+        hear(&mut machine, check_now(at(1), 2), at(1));
+        assert_eq!(orders(&mut machine, at(1)), [(2, 1), (1, 1), (3, 1)]);
+    }
+
+    #[test]
+    fn a_peer_that_is_down_is_not_ordered_far_ahead() {
+        let down = |id, due| {
+            let mut watched = watched(id, due);
+            watched.phase.as_mut().unwrap().failed_checks = 1;
+            watched
+        };
+        let mut machine = open(vec![watched(1, 5), down(2, 6), watched(3, 7)]);
+        assert_eq!(orders(&mut machine, at(5)), [(1, 1)]);
+    }
+
+    #[test]
+    fn a_process_that_is_awake_orders_what_would_wake_it_soon() {
+        let mut machine = open(vec![watched(1, 5), watched(2, 12), watched(3, 40)]);
+        let told = give(&mut machine, Input::Time {}, at(0));
+        assert!(matches!(&told[..], [FromPinger::Ping(orders)] if orders.len() == 2));
+        assert_eq!(give(&mut machine, Input::Time {}, at(30)), [], "not woken");
+        hear(&mut machine, result(1, 1, PingResult::Reply(1.0)), at(30));
+        let told = give(&mut machine, Input::Time {}, at(33));
+        assert!(matches!(&told[..], [FromPinger::Ping(orders)] if orders.len() == 2));
     }
 
     #[test]
@@ -493,7 +568,7 @@ mod tests {
         let mut machine = open(vec![watched(1, 5), watched(2, 8)]);
         orders(&mut machine, at(5));
         hear(&mut machine, result(1, 1, PingResult::Timeout), at(15));
-        assert_eq!(orders(&mut machine, at(15)), [(2, 1), (1, 2)]);
+        assert_eq!(orders(&mut machine, at(15)), [(1, 2)]);
         // The old pinger is killed here; core has its figures and both pings that are under way.
         let mut restored: Vec<Watched> = Vec::new();
         for (known, id) in handed_over(&mut machine).into_iter().zip([1, 2]) {
@@ -527,7 +602,7 @@ mod tests {
         let orders = ordered(&mut machine, at(100));
         let dues: Vec<_> = orders.iter().map(|o| (o.peer.0, o.seq, o.due)).collect();
         let next = at(100) + Duration::from_millis(1);
-        assert_eq!(dues, [(1, 2, at(100)), (2, 1, next)]);
+        assert_eq!(dues, [(1, 2, at(100)), (2, 2, next)]);
         assert_eq!(machine.next_deadline(), Some(at(900).before(MARGIN)));
     }
 
@@ -628,7 +703,7 @@ mod tests {
                 for order in ordered(&mut machine, now) {
                     prop_assert!(in_flight.insert(order.peer.0, order.seq).is_none());
                     prop_assert!(used.insert((order.peer.0, order.seq)));
-                    prop_assert!(order.due <= now + AHEAD);
+                    prop_assert!(order.due <= now + Duration::from_secs(15));
                 }
                 prop_assert!(machine.next_deadline().is_none_or(|deadline| deadline > now));
                 let idle = 3 - in_flight.len();

@@ -171,7 +171,8 @@ impl Machine {
             let phase = adoption.liveness.phase();
             (status.failures, status.failed_checks) = (phase.failures, phase.failed_checks);
             // No check is planned if a ping is under way, or if the peer is being removed.
-            let planned = !phase.checking && peer.outcome.killed_for.is_none();
+            let planned =
+                !adoption.liveness.is_checked(self.now) && peer.outcome.killed_for.is_none();
             if planned && self.link() == ServerLink::Up {
                 status.next_ping_ms = Some(millis(phase.due.since(self.now)));
             }

@@ -107,7 +107,7 @@ impl Machine {
     fn apply(&mut self, ids: Vec<PeerId>) {
         let database = Arc::clone(&self.database.current);
         let mut wanted = Vec::new();
-        let mut replanned = Vec::new();
+        let (mut replanned, mut earlier) = (Vec::new(), Vec::new());
         for id in ids {
             let Some(peer) = self.peers.get_mut(id) else {
                 continue;
@@ -125,7 +125,10 @@ impl Machine {
                     let (plan, kind) = plan_of(record, self.config.ping);
                     adoption.kind = kind;
                     if *adoption.liveness.plan() != plan {
+                        let before = adoption.liveness.phase().due;
                         adoption.liveness.replan(plan, self.now);
+                        let is_earlier = adoption.liveness.phase().due < before;
+                        earlier.extend(is_earlier.then_some(id));
                         replanned.push(id);
                     }
                 }
@@ -134,8 +137,8 @@ impl Machine {
                 (None, None) => {}
             }
         }
-        for id in &replanned {
-            self.note_owed(*id);
+        for id in earlier {
+            self.check_moved(id);
         }
         self.watch(&replanned, WatchAs::Replanned);
         // Before that, peers may have figures that wait for the list.

@@ -27,8 +27,12 @@ impl CatchUp {
     }
 
     /// Voids a ping that is under way, which the server will not answer any more, and moves an
-    /// overdue check to the next free instant. Returns whether the deadline has changed.
+    /// overdue check to the next free instant. A ping that is not due yet is due as before. Returns
+    /// whether the deadline has changed.
     pub fn apply(&mut self, phase: &mut PingPhase) -> bool {
+        if take_back(phase, self.now) {
+            return true;
+        }
         let voided = phase.in_flight.take().is_some();
         let moved = voided || phase.due < self.now;
         if moved {
@@ -45,12 +49,24 @@ impl CatchUp {
     }
 }
 
+/// Takes back a ping that was ordered and is not due at `now`, so that it was not sent. Returns
+/// whether there was one.
+pub(crate) fn take_back(phase: &mut PingPhase, now: Monotonic) -> bool {
+    let is_ahead = phase.in_flight.is_some() && phase.due > now;
+    if is_ahead {
+        phase.in_flight = None;
+        // A check begins with its first ping.
+        phase.checking = phase.failures > 0;
+    }
+    is_ahead
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_overdue_or_in_flight_is_put_a_millisecond_apart_and_nothing_else_moves() {
+    fn what_is_overdue_or_was_sent_is_put_a_millisecond_apart_and_nothing_else_moves() {
         let now = Monotonic(1_000_000_000);
         let later = now + Duration::from_secs(1);
         let phase = |due, in_flight| PingPhase {
@@ -61,14 +77,20 @@ mod tests {
         let mut phases = [
             phase(Monotonic(1), None),
             phase(later, None),
-            phase(later, Some(7)),
+            phase(now, Some(7)),
+            phase(later, Some(8)),
         ];
         let mut catch_up = CatchUp::new(now);
         let moved = phases.each_mut().map(|phase| catch_up.apply(phase));
-        assert_eq!(moved, [true, false, true]);
+        assert_eq!(moved, [true, false, true, true]);
         assert_eq!(
             phases.map(|phase| (phase.due, phase.in_flight)),
-            [(now, None), (later, None), (now + SPACING, None)]
+            [
+                (now, None),
+                (later, None),
+                (now + SPACING, None),
+                (later, None)
+            ]
         );
     }
 }

@@ -21,7 +21,14 @@ use connect_ipc::pinger::{PingPhase, PingPlan, PingResult};
 use connect_ipc::statistics::PingStatistics;
 
 use crate::backoff;
-use crate::catch_up::CatchUp;
+use crate::catch_up::{CatchUp, take_back};
+
+/// A check that is later than this was not ordered because the pinger, core or the host was
+/// suspended. Load alone does not cause such a delay.
+pub const LATE: Duration = Duration::from_secs(1);
+
+/// How far ahead of its time a ping may be ordered at most, in milliseconds.
+const LEEWAY: u64 = 60_000;
 
 /// What the end of a ping means.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -100,6 +107,7 @@ impl Liveness {
         statistics: PingStatistics,
         now: Monotonic,
     ) -> Self {
+        take_back(&mut phase, now);
         let longest = match (phase.checking, phase.failed_checks) {
             (true, _) => plan.timeout,
             (false, 0) => plan.every,
@@ -147,6 +155,32 @@ impl Liveness {
     #[must_use]
     pub const fn next_seq(&self) -> u32 {
         self.phase.last_seq.wrapping_add(1)
+    }
+
+    /// How far ahead of its time the next ping may be ordered, if that saves a wake-up: half of
+    /// `every`, and at most a minute, unless the last check has failed or one is under way. Whoever
+    /// may be checked early is ordered when it is due.
+    #[must_use]
+    #[inline]
+    pub const fn leeway(&self) -> Duration {
+        let phase = &self.phase;
+        let replies = phase.failures == 0 && phase.failed_checks == 0;
+        if replies && !phase.checking && !phase.sabotaged {
+            let half = self.plan.every as u64 * 500;
+            Duration::from_millis(if half < LEEWAY { half } else { LEEWAY })
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Whether a check is in progress at `now`. Its first ping is ordered before it is due; until
+    /// then there is no check.
+    #[must_use]
+    #[inline]
+    pub fn is_checked(&self, now: Monotonic) -> bool {
+        let phase = &self.phase;
+        let is_ahead = phase.in_flight.is_some() && phase.failures == 0 && phase.due > now;
+        phase.checking && !is_ahead
     }
 
     /// Begins the ping `seq`, which is due at `due`. Refuses, by `false`, a second ping in flight
@@ -254,13 +288,15 @@ impl Liveness {
 
     /// Takes a changed plan. A wait that would be shorter under the new plan is shortened, and the
     /// wait of a peer that replies becomes as long as the new plan says. A check in progress goes
-    /// on, and one that is due is not put off: it may have been requested.
+    /// on, and one that is due is not put off: it may have been requested. Nor is one whose ping is
+    /// ordered: the order may be on its way to core, which cannot know of it.
     pub fn replan(&mut self, plan: PingPlan, now: Monotonic) {
         let old = std::mem::replace(&mut self.plan, plan);
-        if self.phase.checking {
+        if self.is_checked(now) {
             return;
         }
-        self.phase.due = if self.phase.due <= now {
+        let before = self.phase.due;
+        self.phase.due = if before <= now {
             now
         } else if self.phase.failed_checks == 0 {
             let last = self.phase.due.before(seconds(old.every));
@@ -268,11 +304,14 @@ impl Liveness {
         } else {
             self.phase.due.min(now + seconds(plan.backoff_max))
         };
+        if self.phase.in_flight.is_some() {
+            self.phase.due = self.phase.due.min(before);
+        }
     }
 
     /// Checks the peer at once unless a check is in progress or overdue.
     pub fn check_now(&mut self, now: Monotonic) {
-        if !self.phase.checking {
+        if !self.is_checked(now) {
             self.phase.due = self.phase.due.min(now);
         }
     }
@@ -409,6 +448,74 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_whose_check_has_failed_may_not_be_ordered_far_ahead() {
+        let mut peer = peer(PLAN);
+        assert_eq!(peer.leeway(), seconds(15));
+        let rare = Liveness::starting(PingPlan { every: 300, ..PLAN }, at(100));
+        assert_eq!(rare.leeway(), seconds(60));
+        exchange(&mut peer, PingResult::Timeout, at(110));
+        assert_eq!(peer.leeway(), Duration::ZERO);
+        exchange(&mut peer, REPLY, at(111));
+        exchange(&mut peer, REPLY, at(141));
+        assert_eq!(peer.leeway(), seconds(15));
+        peer.sabotage(at(142));
+        assert_eq!(peer.leeway(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_ping_that_was_ordered_ahead_can_be_due_at_another_time_until_it_is_due() {
+        let mut peer = peer(PLAN);
+        assert!(peer.begin(1, at(100)));
+        assert!(!peer.is_checked(at(99)));
+        peer.replan(PingPlan { every: 40, ..PLAN }, at(80));
+        assert_eq!(peer.phase.due, at(100), "it is not put off");
+        peer.replan(PingPlan { every: 38, ..PLAN }, at(80));
+        assert_eq!(peer.phase.due, at(98));
+        peer.check_now(at(95));
+        assert_eq!(peer.phase.due, at(95));
+        assert!(peer.is_checked(at(95)));
+        peer.check_now(at(96));
+        peer.replan(PingPlan { every: 5, ..PLAN }, at(95));
+        assert_eq!(peer.phase.due, at(95), "it was sent");
+    }
+
+    #[test]
+    fn a_check_whose_ping_an_outage_has_voided_is_not_put_off() {
+        let mut peer = peer(PLAN);
+        assert!(peer.begin(1, at(100)));
+        let mut catch_up = CatchUp::new(at(101));
+        catch_up.instant();
+        assert!(peer.catch_up(&mut catch_up));
+        let due = peer.phase.due;
+        assert!(due > at(101) && peer.is_checked(at(101)));
+        let every = 3_600;
+        peer.replan(PingPlan { every, ..PLAN }, at(101));
+        assert_eq!(peer.deadline(), Some(due));
+    }
+
+    #[test]
+    fn a_ping_that_was_ordered_ahead_and_never_sent_is_due_as_before() {
+        for failures in [0, 1] {
+            let phase = PingPhase {
+                due: at(20),
+                in_flight: Some(7),
+                last_seq: 7,
+                checking: true,
+                failures,
+                ..PingPhase::default()
+            };
+            let statistics = PingStatistics::default();
+            let mut peer = Liveness::standing(PLAN, phase, statistics);
+            assert!(peer.catch_up(&mut CatchUp::new(at(10))));
+            assert_eq!(peer.deadline(), Some(at(20)));
+            assert_eq!(peer.phase.checking, failures > 0);
+            let peer = Liveness::carried_on(PLAN, phase, statistics, at(15));
+            assert_eq!(peer.deadline(), Some(at(20)), "{failures}");
+            assert_eq!(peer.phase.checking, failures > 0);
+        }
+    }
+
+    #[test]
     fn results_of_other_pings_are_ignored() {
         let mut peer = peer(PLAN);
         assert!(peer.begin(1, at(100)));
@@ -526,6 +633,7 @@ mod tests {
             in_flight: Some(7),
             last_seq: 7,
             checking,
+            failures: u32::from(checking),
             failed_checks,
             ..PingPhase::default()
         };

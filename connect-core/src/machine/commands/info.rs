@@ -24,10 +24,11 @@ fn figures(adoption: &Adoption, now: Monotonic) -> [(&'static str, String); 9] {
         LastPing::Reply(time) => millis(Some(time)),
         LastPing::Timeout => "timeout".to_owned(),
     };
-    // The first ping of a check is ordered before it is due; until then the peer is idle.
-    let is_ahead = phase.failures == 0 && phase.due > now;
-    let is_checked = phase.checking && !is_ahead;
-    let state = if is_checked { "check" } else { "idle" };
+    let state = if adoption.liveness.is_checked(now) {
+        "check"
+    } else {
+        "idle"
+    };
     [
         ("failures", phase.failures.to_string()),
         ("last-ping", last),

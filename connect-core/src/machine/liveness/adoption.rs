@@ -101,6 +101,7 @@ impl Machine {
             ping: None,
             noted: None,
             voids: 0,
+            moved: false,
             unsent: false,
             untold: None,
             history: History {

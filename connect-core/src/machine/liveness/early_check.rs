@@ -14,7 +14,9 @@ impl Machine {
         let Some(adoption) = self.peers.adoption_mut(id) else {
             return false;
         };
+        let before = adoption.liveness.phase().due;
         let begins = check.begin(&mut adoption.liveness, self.now);
+        let is_earlier = adoption.liveness.phase().due < before;
         if !has_pinger {
             // The figures that the next pinger remembers may replace those of core.
             adoption.untold = adoption.untold.max(Some(check));
@@ -30,7 +32,9 @@ impl Machine {
             },
             EarlyCheck::Sabotaged => ToPinger::Sabotage { at, peer: id },
         });
-        self.note_owed(id);
+        if is_earlier {
+            self.check_moved(id);
+        }
         true
     }
 }

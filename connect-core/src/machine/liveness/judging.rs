@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Results of pings: what each means for its peer, and what core does about it.
 
+use std::time::Duration;
+
 use connect_ipc::PeerId;
 use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::event::{EventKind, EventName};
@@ -32,6 +34,10 @@ impl Machine {
             adoption.unsent = judgement.meaning == Meaning::NotSent;
         }
         let due = adoption.liveness.phase().due;
+        // If it came so late that the next check is due a period from now, the pinger must know
+        // when it came.
+        let every = Duration::from_secs(adoption.liveness.plan().every.into());
+        let is_on_time = due.since(now) < every;
         let changed = match judgement.meaning {
             Meaning::Recovered { .. } => true,
             // The first attempt that failed, also if it could not be sent.
@@ -51,7 +57,7 @@ impl Machine {
         };
         self.tell_asked(id, result);
         let expected = judgement.meaning == Meaning::Expected;
-        self.tell_result(ended, expected.then_some(due));
+        self.tell_result(ended, (expected && is_on_time).then_some(due));
         if self.events.observing.wants(EventName::Reply) || !expected {
             self.act_on(id, result, judgement, due);
         }
@@ -61,8 +67,8 @@ impl Machine {
     }
 
     /// Passes a result to the pinger. `next_check` is the instant of the next check after an
-    /// expected reply: such a result may wait, to be sent together with other results. It is `None`
-    /// for every other result, which is sent at the end of the turn.
+    /// expected reply that came in time: such a result may wait, to be sent together with other
+    /// results. It is `None` for every other result, which is sent at the end of the turn.
     fn tell_result(&mut self, ended: EndedPing, next_check: Option<Monotonic>) {
         if self.pinger.helper.ready().is_none() {
             // The next pinger is told the state of the peer.

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! An expected reply tells the pinger only that the next check is due as planned, a period from
-//! now, so it may wait for others: waking the pinger costs more than ten replies.
+//! now, so it may wait for others: waking the pinger costs more than ten replies. Few wait longer
+//! than many, since few are soon told again if core dies with them.
 //!
 //! Nothing waits in a core that is ending: the pinger usually goes on, and tells the next core what
 //! it knows.
@@ -18,16 +19,41 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::pinger::{EndedPing, ToPinger, Watched};
 
-/// How long an expected reply may wait: a tenth of the shortest period, so ten wake-ups a second
-/// however many peers there are.
+/// How long many expected replies may wait: a tenth of the shortest period, so ten wake-ups a
+/// second however many peers there are. Fewer wait for half of the time until the next check.
 const REST: Duration = Duration::from_millis(100);
+
+/// How long few may wait at most: if core dies with them, no more is lost than of a state that it
+/// writes every minute.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How many expected replies are worth a wake-up.
+const MANY: usize = 16;
+
+/// Expected replies that wait.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    number: usize,
+    /// When the first of them came.
+    since: Monotonic,
+    /// When they have waited long enough.
+    until: Monotonic,
+}
+
+impl Waiting {
+    /// From when on they leave if core is awake for another reason.
+    fn is_ripe(self, now: Monotonic) -> bool {
+        let half = self.until.since(self.since) / 2;
+        now >= self.since + half.max(REST) || now >= self.until
+    }
+}
 
 /// The messages, in their order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outbox {
     messages: Vec<ToPinger>,
-    /// When the first expected reply has waited long enough.
-    until: Option<Monotonic>,
+    /// The expected replies among them, if there are any.
+    waiting: Option<Waiting>,
     /// Whether a message cannot wait.
     urgent: bool,
     /// Whether core is ending.
@@ -69,17 +95,29 @@ impl Outbox {
 
     /// Adds an expected reply, after which the peer is due at `due`.
     pub(super) fn expected_result(&mut self, ended: EndedPing, due: Monotonic, now: Monotonic) {
-        let until = *self.until.get_or_insert(now + REST);
+        let until = now + (due.since(now) / 2).min(LONGEST);
+        let mut waiting = self.waiting.unwrap_or(Waiting {
+            number: 0,
+            since: now,
+            until,
+        });
+        waiting.number += 1;
+        waiting.until = waiting.until.min(until);
+        if waiting.number >= MANY {
+            waiting.until = waiting.until.min(waiting.since + REST);
+        }
         let full = self.result(ended, now) >= ITEMS_PER_FRAME;
-        self.urgent |= self.leaving || full || due <= until;
+        self.waiting = Some(waiting);
+        self.urgent |= self.leaving || full || due <= now + REST;
     }
 
     /// Adds a result, and returns how many its message now has.
     fn result(&mut self, result: EndedPing, now: Monotonic) -> usize {
+        // The next checks of those that wait are due later, unless core stood still.
+        let is_early = self.waiting.is_none_or(|waiting| now <= waiting.until);
         match self.messages.last_mut() {
-            // Those that wait have waited for no time that matters, unless core stood still.
             Some(ToPinger::Results { at, ended })
-                if ended.len() < ITEMS_PER_FRAME && now.since(*at) <= REST =>
+                if ended.len() < ITEMS_PER_FRAME && (is_early || now.since(*at) <= REST) =>
             {
                 *at = now;
                 ended.push(result);
@@ -102,15 +140,15 @@ impl Outbox {
 
     /// When the first message has waited long enough.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
-        self.until.filter(|_| !self.messages.is_empty())
+        self.waiting.map(|waiting| waiting.until)
     }
 
     /// Takes all messages, if it is time to send them.
     pub(super) fn take_due(&mut self, now: Monotonic) -> Option<Vec<ToPinger>> {
-        if !self.urgent && self.deadline().is_none_or(|until| until > now) {
+        if !self.urgent && !self.waiting.is_some_and(|waiting| waiting.is_ripe(now)) {
             return None;
         }
-        self.until = None;
+        self.waiting = None;
         self.urgent = false;
         Some(std::mem::take(&mut self.messages))
     }
@@ -153,16 +191,29 @@ mod tests {
         let mut outbox = Outbox::default();
         assert_eq!(outbox.deadline(), None);
         outbox.expected_result(reply(1), DUE, NOW);
-        let later = NOW + REST / 2;
+        let half = DUE.since(NOW) / 2;
+        let later = NOW + half / 4;
         outbox.expected_result(reply(2), DUE, later);
         assert_eq!(outbox.take_due(later), None);
-        assert_eq!(outbox.deadline(), Some(NOW + REST));
-        assert_eq!(
-            outbox.take_due(NOW + REST).unwrap(),
-            [results(later, &[1, 2])]
-        );
+        assert_eq!(outbox.deadline(), Some(NOW + half));
+        // If core is awake anyway.
+        let awake = NOW + half / 2;
+        assert_eq!(outbox.take_due(awake).unwrap(), [results(later, &[1, 2])]);
         assert_eq!(outbox.deadline(), None);
+        assert_eq!(outbox.take_due(awake), None);
+    }
+
+    #[test]
+    fn many_expected_replies_wait_for_a_tenth_of_a_second() {
+        let mut outbox = Outbox::default();
+        for peer in 1..MANY as u64 {
+            outbox.expected_result(reply(peer), DUE, NOW);
+        }
         assert_eq!(outbox.take_due(NOW + REST), None);
+        outbox.expected_result(reply(MANY as u64), DUE, NOW);
+        assert_eq!(outbox.deadline(), Some(NOW + REST));
+        assert_eq!(outbox.take_due(NOW + REST / 2), None);
+        assert_eq!(outbox.take_due(NOW + REST).unwrap().len(), 1);
     }
 
     #[test]
@@ -189,6 +240,25 @@ mod tests {
             outbox.take_due(later).unwrap(),
             [results(NOW, &[1]), results(later, &[2])]
         );
+    }
+
+    #[test]
+    fn what_comes_in_one_turn_after_a_standstill_is_one_message() {
+        let mut outbox = Outbox::default();
+        outbox.expected_result(reply(1), DUE, NOW);
+        let later = NOW + Duration::from_secs(65);
+        for peer in 2..5 {
+            outbox.expected_result(reply(peer), later + Duration::from_secs(60), later);
+        }
+        let expected = [results(NOW, &[1]), results(later, &[2, 3, 4])];
+        assert_eq!(outbox.take_due(later).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_reply_waits_no_longer_than_a_minute() {
+        let mut outbox = Outbox::default();
+        outbox.expected_result(reply(1), NOW + Duration::from_secs(3_600), NOW);
+        assert_eq!(outbox.deadline(), Some(NOW + LONGEST));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! Pings that the pinger has ordered in advance, until they are due.
 //!
 //! ```text
-//!   pinger --a tenth of a second's pings at once--> [queue] --each when it is due--> server
+//!   pinger --some pings at once--> [queue] --each when it is due--> server
 //! ```
 //!
 //! The pinger decides when a peer is pinged, and core sends each ping at that time. Waking a
@@ -64,7 +64,8 @@ impl PingQueue {
         self.ahead.len()
     }
 
-    /// Takes an order.
+    /// Takes an order. A later one for the same ping replaces it: whoever takes orders passes over
+    /// one whose ping is due at another time since.
     pub(super) fn push(&mut self, order: PingOrder) {
         let PingOrder { peer, seq, due } = order;
         self.ahead.push(Reverse((due, peer, seq)));
@@ -86,6 +87,12 @@ impl PingQueue {
         self.sent = now;
         let Reverse((due, peer, seq)) = self.ahead.pop()?;
         Some(PingOrder { peer, seq, due })
+    }
+
+    /// Keeps only these orders.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&PingOrder) -> bool) {
+        self.ahead
+            .retain(|&Reverse((due, peer, seq))| is_kept(&PingOrder { peer, seq, due }));
     }
 
     /// The server is lost: forgets all orders.

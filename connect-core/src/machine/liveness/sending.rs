@@ -8,8 +8,19 @@ use connect_ipc::pinger::{PingOrder, PingResult};
 
 use super::WatchAs;
 use crate::machine::Machine;
-use crate::machine::peers::SentPing;
+use crate::machine::peers::{Adoption, SentPing};
 use crate::machine::server::Pending;
+
+/// How many void orders are kept, besides two for each peer.
+const VOID: usize = 1_024;
+
+/// Whether the ping of an order is to be sent still: it has not been, and is not due at another
+/// time since.
+fn is_open(adoption: &Adoption, order: &PingOrder) -> bool {
+    let phase = adoption.liveness.phase();
+    let is_in_force = phase.in_flight == Some(order.seq) && phase.due == order.due;
+    adoption.ping.is_none() && is_in_force
+}
 
 impl Machine {
     /// Takes an order of the pinger. The ping counts as in flight from now on, so that core and the
@@ -24,8 +35,12 @@ impl Machine {
             // The peer was removed while the order was on its way, and the pinger was told.
             return;
         };
-        if adoption.liveness.begin(order.seq, order.due) {
-            return self.pinger.queue.push(order);
+        let due = match std::mem::take(&mut adoption.moved) {
+            true => order.due.min(adoption.liveness.phase().due),
+            false => order.due,
+        };
+        if adoption.liveness.begin(order.seq, due) {
+            return self.pinger.queue.push(PingOrder { due, ..order });
         }
         let PingOrder { peer, seq, .. } = order;
         tracing::warn!(
@@ -35,6 +50,39 @@ impl Machine {
              already used; telling the pinger the peer's state"
         );
         self.watch(&[peer], WatchAs::New);
+    }
+
+    /// The next check of a peer is due earlier than before: so is its ping, if it is ordered and not
+    /// sent.
+    pub(in crate::machine) fn check_moved(&mut self, id: PeerId) {
+        self.note_owed(id);
+        let is_up = self.link() == ServerLink::Up;
+        let Some(adoption) = self.peers.adoption_mut(id) else {
+            return;
+        };
+        let phase = *adoption.liveness.phase();
+        match phase.in_flight {
+            None => adoption.moved = true,
+            Some(seq) if is_up && adoption.ping.is_none() => {
+                let (peer, due) = (id, phase.due);
+                self.pinger.queue.push(PingOrder { peer, seq, due });
+                self.forget_void_orders();
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Forgets the orders that are void, if there are very many: they are passed over only when
+    /// they would be due.
+    fn forget_void_orders(&mut self) {
+        let (queue, peers) = (&mut self.pinger.queue, &self.peers);
+        if queue.len() > 2 * peers.len() + VOID {
+            queue.retain(|order| {
+                let peer = peers.get(order.peer);
+                peer.and_then(|peer| peer.adoption())
+                    .is_some_and(|adoption| is_open(adoption, order))
+            });
+        }
     }
 
     /// Sends every ping that is due by now.
@@ -50,7 +98,7 @@ impl Machine {
         let Some(peer) = self.peers.get(order.peer) else {
             return;
         };
-        let Some(adoption) = peer.adoption() else {
+        let Some(adoption) = peer.adoption().filter(|it| is_open(it, &order)) else {
             return;
         };
         let command = adoption.kind.command();

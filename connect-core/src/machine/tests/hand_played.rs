@@ -8,7 +8,7 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Answer, Reply, Request};
 use connect_ipc::event::EventKind;
 use connect_ipc::event_filter::EventFilter;
-use connect_ipc::pinger::{FromPinger, PingPhase, PingResult, ToPinger};
+use connect_ipc::pinger::{EndedPing, FromPinger, PingPhase, PingResult, ToPinger};
 use connect_ipc::scripts::{Ended, FromScripts, Stream};
 use connect_liveness::Liveness;
 
@@ -186,27 +186,45 @@ fn a_ping_beside_another_or_of_a_used_number_is_not_sent_and_the_pinger_is_put_r
     assert_eq!(in_flight(&mut rig), [None]);
 }
 
+/// When the next check of the peer `p` is due.
+fn due(rig: &mut Rig) -> Monotonic {
+    let id = rig.id("p");
+    let adoption = rig.machine.peers.get(id).unwrap().adoption().unwrap();
+    adoption.liveness.phase().due
+}
+
+/// A peer that has replied once, and so long before its next check is due that ping is ordered.
+fn ordered_ahead(ahead: Duration) -> (Rig, Monotonic) {
+    let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
+    let id = rig.id("p");
+    rig.order(id, 1);
+    rig.hear("BGDETACH c0.0");
+    rig.hear("BGINFO c0.0 ping-ok 1.0");
+    rig.hear("BGOK c0.0");
+    let due = due(&mut rig);
+    rig.wait(due.before(ahead).since(rig.now));
+    rig.sent();
+    rig.order_ahead(id, 2, due);
+    (rig, due)
+}
+
+const AHEAD: Duration = Duration::from_millis(50);
+
 #[test]
 fn a_ping_ordered_ahead_goes_out_when_it_is_due() {
-    let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
-    rig.sent();
-    let id = rig.id("p");
-    let due = rig.now + Duration::from_millis(50);
-    rig.order_ahead(id, 1, due);
+    let (mut rig, due) = ordered_ahead(AHEAD);
     rig.wait(Duration::from_millis(49));
     assert_eq!(rig.sent(), [""; 0]);
     assert_eq!(rig.machine.next_deadline(), Some(due));
     rig.wait(Duration::from_millis(1));
-    assert_eq!(rig.sent(), ["PING -background c0.0 -timeout 10 p"]);
+    assert_eq!(rig.sent(), ["PING -background c0.1 -timeout 10 p"]);
     let next = rig.machine.next_deadline().unwrap();
-    assert!(next > due + Duration::from_secs(1), "only a look is due");
+    assert!(next >= due + Duration::from_secs(1), "only a look is due");
 }
 
 #[test]
 fn a_ping_that_is_ordered_ahead_is_no_check_before_it_is_sent() {
-    let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
-    let (id, due) = (rig.id("p"), rig.now + Duration::from_millis(50));
-    rig.order_ahead(id, 1, due);
+    let (mut rig, _) = ordered_ahead(AHEAD);
     for (job, state) in [("J1", "idle"), ("J2", "check")] {
         rig.hear(&format!("SVCJOB {job} connect info p"));
         let told = format!("SVCINFO {job} state={state}");
@@ -225,9 +243,7 @@ fn what_was_ordered_ahead_is_void_when_its_cause_is_gone() {
         |rig| rig.hear("NOTE KILL p"),
     ];
     for cause in causes {
-        let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
-        let (id, due) = (rig.id("p"), rig.now + Duration::from_millis(50));
-        rig.order_ahead(id, 1, due);
+        let (mut rig, _) = ordered_ahead(AHEAD);
         cause(&mut rig);
         rig.sent();
         rig.wait(Duration::from_secs(1));
@@ -241,17 +257,120 @@ fn what_was_ordered_ahead_is_void_when_its_cause_is_gone() {
 
 #[test]
 fn what_was_ordered_ahead_is_sent_once_though_the_pinger_dies() {
-    let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
-    rig.sent();
-    let (id, due) = (rig.id("p"), rig.now + Duration::from_millis(50));
-    rig.order_ahead(id, 1, due);
+    let (mut rig, _) = ordered_ahead(AHEAD);
     rig.pinger_goes();
     rig.to_pinger.clear();
     rig.pinger_comes();
     let phase = rig.watched()[0].phase.unwrap();
-    assert_eq!(phase.in_flight, Some(1), "so it is not ordered again");
+    assert_eq!(phase.in_flight, Some(2), "so it is not ordered again");
     rig.wait(Duration::from_secs(1));
-    assert_eq!(rig.sent(), ["PING -background c0.0 -timeout 10 p"]);
+    assert_eq!(rig.sent(), ["PING -background c0.1 -timeout 10 p"]);
+}
+
+#[test]
+fn a_ping_that_was_ordered_ahead_is_sent_at_once_if_its_check_is_to_come_early() {
+    let changes: [fn(&mut Rig); 3] = [
+        |rig| {
+            rig.pinger_goes();
+            rig.hear("SVCJOB J1 connect sabotage p");
+        },
+        |rig| {
+            rig.pinger_goes();
+            let changed = [&[("every", "20s")], WATCHED].concat();
+            rig.database(&[record("p", &changed)]);
+        },
+        |rig| rig.hear("SVCJOB J1 connect sabotage p"),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let (mut rig, _) = ordered_ahead(Duration::from_secs(9));
+        change(&mut rig);
+        let sent = rig.sent();
+        let pings = sent.iter().filter(|line| line.starts_with("PING")).count();
+        assert_eq!(pings, 1, "{number}: {sent:?}");
+        // The order for the time before is void.
+        rig.wait(Duration::from_secs(9));
+        let sent = rig.sent();
+        let again = sent.iter().any(|line| line.starts_with("PING"));
+        assert!(!again, "{number}: {sent:?}");
+    }
+}
+
+#[test]
+fn an_order_that_crosses_a_request_is_sent_at_once_however_late_it_is_read() {
+    for seconds in [0, 5] {
+        let (mut rig, _) = ordered_ahead(Duration::from_secs(9));
+        let id = rig.id("p");
+        rig.wait(Duration::from_secs(9));
+        rig.hear("BGDETACH c0.1");
+        rig.hear("BGINFO c0.1 ping-ok 1.0");
+        rig.hear("BGOK c0.1");
+        let due = due(&mut rig);
+        rig.hear("SVCJOB J1 connect sabotage p");
+        rig.stand_still(Duration::from_secs(seconds));
+        rig.sent();
+        rig.order_ahead(id, 3, due);
+        let sent = rig.sent();
+        let is_sent = sent.iter().any(|line| line.starts_with("PING"));
+        assert!(is_sent, "{seconds}: {sent:?}");
+        // Without a request the order says when.
+        rig.hear("BGDETACH c0.2");
+        rig.hear("BGINFO c0.2 ping-timeout");
+        rig.hear("BGOK c0.2");
+        let later = rig.now + Duration::from_secs(7);
+        rig.order_ahead(id, 4, later);
+        assert_eq!(self::due(&mut rig), later);
+    }
+}
+
+#[test]
+fn a_reply_after_which_the_next_check_moves_is_told_at_once_with_its_time() {
+    let record = |name| record(name, &[("watch", "t"), ("every", "5s"), ("timeout", "10s")]);
+    let mut rig = Rig::joined(&[record("p"), record("q")], &["p", "q"]);
+    let ids = ["p", "q"].map(|name| rig.id(name));
+    let now = rig.now;
+    rig.order(ids[0], 1);
+    rig.hear("BGDETACH c0.0");
+    rig.wait(Duration::from_secs(6));
+    rig.to_pinger.clear();
+    rig.hear("BGINFO c0.0 ping-ok 6000.0");
+    rig.hear("BGOK c0.0");
+    let came = rig.now;
+    assert_eq!(came, now + Duration::from_secs(6));
+    let ended = EndedPing {
+        peer: ids[0],
+        seq: 1,
+        result: PingResult::Reply(6000.0),
+    };
+    let told = ToPinger::Results {
+        at: came,
+        ended: vec![ended],
+    };
+    assert_eq!(rig.to_pinger, [told]);
+    assert_eq!(due(&mut rig), came + Duration::from_secs(5));
+}
+
+#[test]
+fn orders_that_are_void_do_not_pile_up() {
+    let (mut rig, _) = ordered_ahead(Duration::from_secs(9));
+    for round in 0..3_000 {
+        // Each time a little earlier.
+        let id = rig.id("p");
+        let due = due(&mut rig).before(Duration::from_micros(1));
+        let adoption = rig.machine.peers.adoption_mut(id).unwrap();
+        let (plan, statistics) = (*adoption.liveness.plan(), *adoption.liveness.statistics());
+        let phase = PingPhase {
+            due,
+            ..*adoption.liveness.phase()
+        };
+        adoption.liveness = Liveness::standing(plan, phase, statistics);
+        rig.machine.check_moved(id);
+        let queued = rig.machine.backlog().pings_queued;
+        assert!(queued <= 1_030, "{round}: {queued}");
+    }
+    rig.wait(Duration::from_secs(9));
+    let sent = rig.sent();
+    let pings = sent.iter().filter(|line| line.starts_with("PING")).count();
+    assert_eq!(pings, 1, "{sent:?}");
 }
 
 #[test]

@@ -23,8 +23,8 @@ use super::rig::{Rig, record};
 /// again at once.
 const PEERS: [&str; 4] = ["p", "q", "r", "static"];
 
-/// How far time moves at once: as far as pings are ordered ahead, so that a ping ordered in one
-/// step is sent in the next at the latest.
+/// How far time moves at once. Every time in these runs is a multiple of it, and so is when a ping
+/// is sent.
 const STEP: Duration = Duration::from_millis(100);
 
 /// How long a run lasts, in steps.
