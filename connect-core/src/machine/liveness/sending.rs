@@ -52,8 +52,8 @@ impl Machine {
         self.watch(&[peer], WatchAs::New);
     }
 
-    /// The next check of a peer is due earlier than before: so is its ping, if it is ordered and not
-    /// sent.
+    /// The next check of a peer is due earlier than before: so is its ping, if it is ordered and
+    /// not sent.
     pub(in crate::machine) fn check_moved(&mut self, id: PeerId) {
         self.note_owed(id);
         let is_up = self.link() == ServerLink::Up;
