@@ -136,6 +136,7 @@ impl Machine {
     fn hand_over(&mut self, out: &mut Vec<Output>) {
         self.gate = Gate::Waiting;
         self.deadlines.clear();
+        self.ahead.clear();
         let mut peers: Vec<(PeerId, Peer)> = self.peers.drain().collect();
         peers.sort_unstable_by_key(|(id, _)| *id);
         let known = peers.into_iter().map(|(_, peer)| Remembered {
@@ -199,6 +200,12 @@ impl Machine {
 
     fn watch(&mut self, watched: Watched, now: Monotonic) {
         let id = watched.peer;
+        // An earlier pinger has ordered it.
+        let ordered = watched.phase.filter(|phase| phase.in_flight.is_some());
+        let due = ordered
+            .map(|phase| phase.due)
+            .filter(|due| *due > now + AHEAD);
+        self.ahead.extend(due);
         let peer = match (self.peers.get_mut(&id), watched.phase) {
             (Some(peer), None) => {
                 peer.liveness.replan(watched.plan, now);
@@ -233,6 +240,8 @@ impl Machine {
     /// The server is back. Core has done the same to its own copies.
     fn proceed(&mut self, now: Monotonic, out: &mut Vec<Output>) {
         self.gate = Gate::Open;
+        // Core has dropped all orders.
+        self.ahead.clear();
         out.push(Output::ToCore(FromPinger::Proceeding {}));
         let mut ids: Vec<PeerId> = self.peers.keys().copied().collect();
         ids.sort_unstable();
@@ -258,7 +267,7 @@ impl Machine {
             return;
         }
         self.ahead.retain(|due| *due > now);
-        let mut orders = Vec::new();
+        let (mut orders, mut late) = (Vec::new(), Vec::new());
         // What became due while the machine was suspended must not be sent all at once.
         let mut catch_up = CatchUp::new(now);
         while let Some(Reverse((deadline, id))) = self.deadlines.peek().copied() {
@@ -275,24 +284,19 @@ impl Machine {
             }
             self.deadlines.pop();
             let seq = peer.liveness.next_seq();
-            let due = if deadline + LATE < now {
-                catch_up.instant()
+            let (due, list) = if deadline + LATE < now {
+                (catch_up.instant(), &mut late)
             } else {
-                deadline
+                (deadline, &mut orders)
             };
             if peer.liveness.begin(seq, due) {
                 self.ahead.extend(is_ahead.then_some(due));
                 let peer = id;
-                orders.push(PingOrder { peer, seq, due });
+                list.push(PingOrder { peer, seq, due });
             }
         }
-        if orders.len() > ITEMS_PER_FRAME {
-            let lists = orders.chunks(ITEMS_PER_FRAME).map(<[_]>::to_vec);
-            out.extend(lists.map(|list| Output::ToCore(FromPinger::Ping(list))));
-        } else if !orders.is_empty() {
-            // The usual case does without a copy.
-            out.push(Output::ToCore(FromPinger::Ping(orders)));
-        }
+        tell(late, FromPinger::Late, out);
+        tell(orders, FromPinger::Ping, out);
     }
 
     /// When the next ping is due that may be ordered, and how far ahead.
@@ -309,6 +313,17 @@ impl Machine {
             self.deadlines.pop();
         }
         None
+    }
+}
+
+/// Tells core of these orders.
+fn tell(orders: Vec<PingOrder>, all: fn(Vec<PingOrder>) -> FromPinger, out: &mut Vec<Output>) {
+    if orders.len() > ITEMS_PER_FRAME {
+        let lists = orders.chunks(ITEMS_PER_FRAME).map(<[_]>::to_vec);
+        out.extend(lists.map(|list| Output::ToCore(all(list))));
+    } else if !orders.is_empty() {
+        // The usual case does without a copy.
+        out.push(Output::ToCore(all(orders)));
     }
 }
 
@@ -375,7 +390,7 @@ mod tests {
         machine.woken = false;
         let told = give(machine, Input::Time {}, now);
         let lists = told.into_iter().map(|message| match message {
-            FromPinger::Ping(orders) => orders,
+            FromPinger::Ping(orders) | FromPinger::Late(orders) => orders,
             other => panic!("not an order: {other:?}"),
         });
         lists.flatten().collect()
@@ -654,7 +669,7 @@ mod tests {
         let mut machine = open((0..count).map(|id| watched(id, 1)).collect());
         let lengths = |told: Vec<FromPinger>| {
             let lengths = told.into_iter().map(|message| match message {
-                FromPinger::Ping(orders) => orders.len(),
+                FromPinger::Ping(orders) | FromPinger::Late(orders) => orders.len(),
                 FromPinger::Resume(known) => known.len(),
                 other => panic!("{other:?}"),
             });

@@ -43,8 +43,8 @@ pub(super) struct Adoption {
     pub voids: u8,
     /// Whether the server could not send the last ping.
     pub unsent: bool,
-    /// Whether the next check has become due earlier since the pinger has ordered the last one. An
-    /// order for a later time may be on its way.
+    /// Whether the next check has become due earlier since the pinger was told everything, and has
+    /// ordered the last one. An order for a later time may be on its way.
     pub moved: bool,
     /// A check that was to begin at once while there was no pinger.
     pub untold: Option<EarlyCheck>,

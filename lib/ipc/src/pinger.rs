@@ -218,6 +218,8 @@ pub enum FromPinger {
     Resume(Vec<Remembered>),
     /// Send these pings, each when it is due.
     Ping(Vec<PingOrder>),
+    /// The same for pings that are late, so that each is due at an instant of its own.
+    Late(Vec<PingOrder>),
     /// The answer to [`ToPinger::Proceed`]: pings ordered before this are void, as are their
     /// results.
     Proceeding {},

@@ -138,7 +138,7 @@ fn messages_to_the_pinger() {
 #[test]
 fn messages_from_the_pinger() {
     let messages: Vec<FromPinger> = read(include_str!("fixtures/from-pinger.jsonl")).unwrap();
-    every_variant!(messages, FromPinger: Resume, Ping, Proceeding, LogLost, Error);
+    every_variant!(messages, FromPinger: Resume, Ping, Late, Proceeding, LogLost, Error);
 }
 
 #[test]

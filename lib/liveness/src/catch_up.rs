@@ -34,7 +34,7 @@ impl CatchUp {
             return true;
         }
         let voided = phase.in_flight.take().is_some();
-        let moved = voided || phase.due < self.now;
+        let moved = voided || phase.due <= self.now;
         if moved {
             phase.due = self.instant();
         }

@@ -54,6 +54,8 @@ pub(super) struct Outbox {
     messages: Vec<ToPinger>,
     /// The expected replies among them, if there are any.
     waiting: Option<Waiting>,
+    /// When the first of the checks is due that follow the expected replies of the last message.
+    due: Option<Monotonic>,
     /// Whether a message cannot wait.
     urgent: bool,
     /// Whether core is ending.
@@ -89,7 +91,7 @@ impl Outbox {
 
     /// Adds a result after which the pinger has to act.
     pub(super) fn urgent_result(&mut self, ended: EndedPing, now: Monotonic) {
-        self.result(ended, now);
+        self.result(ended, None, now);
         self.urgent = true;
     }
 
@@ -106,24 +108,25 @@ impl Outbox {
         if waiting.number >= MANY {
             waiting.until = waiting.until.min(waiting.since + REST);
         }
-        let full = self.result(ended, now) >= ITEMS_PER_FRAME;
+        let full = self.result(ended, Some(due), now) >= ITEMS_PER_FRAME;
         self.waiting = Some(waiting);
         self.urgent |= self.leaving || full || due <= now + REST;
     }
 
-    /// Adds a result, and returns how many its message now has.
-    fn result(&mut self, result: EndedPing, now: Monotonic) -> usize {
-        // The next checks of those that wait are due later, unless core stood still.
-        let is_early = self.waiting.is_none_or(|waiting| now <= waiting.until);
+    /// Adds a result after which a check is due at `due`, if it may wait, and returns how many its
+    /// message now has.
+    fn result(&mut self, result: EndedPing, due: Option<Monotonic>, now: Monotonic) -> usize {
+        // It makes no difference when a reply came, as long as the next check is not due.
+        let joins = self.due.is_none_or(|due| now < due);
         match self.messages.last_mut() {
-            Some(ToPinger::Results { at, ended })
-                if ended.len() < ITEMS_PER_FRAME && (is_early || now.since(*at) <= REST) =>
-            {
+            Some(ToPinger::Results { at, ended }) if ended.len() < ITEMS_PER_FRAME && joins => {
                 *at = now;
+                self.due = self.due.into_iter().chain(due).min();
                 ended.push(result);
                 ended.len()
             }
             _ => {
+                self.due = due;
                 self.messages.push(ToPinger::Results {
                     at: now,
                     ended: vec![result],
@@ -148,7 +151,7 @@ impl Outbox {
         if !self.urgent && !self.waiting.is_some_and(|waiting| waiting.is_ripe(now)) {
             return None;
         }
-        self.waiting = None;
+        (self.waiting, self.due) = (None, None);
         self.urgent = false;
         Some(std::mem::take(&mut self.messages))
     }

@@ -96,6 +96,11 @@ impl Machine {
                     self.ping_ordered(order);
                 }
             }
+            FromPinger::Late(orders) => {
+                for order in orders {
+                    self.late_ping_ordered(order);
+                }
+            }
             FromPinger::Proceeding {} => self.pinger.queue.proceeding(),
             FromPinger::LogLost(lines) => self.pinger.helper.status.log_lines_lost = lines,
             FromPinger::Error(text) => {
@@ -139,7 +144,7 @@ impl Machine {
         }
         for id in &ids {
             if let Some(adoption) = self.peers.adoption_mut(*id) {
-                adoption.untold = None;
+                (adoption.untold, adoption.moved) = (None, false);
             }
             self.note_owed(*id);
         }

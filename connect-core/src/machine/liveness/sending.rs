@@ -52,6 +52,15 @@ impl Machine {
         self.watch(&[peer], WatchAs::New);
     }
 
+    /// Takes an order for a ping that is late. The pinger has decided when it is due, whatever has
+    /// moved before.
+    pub(super) fn late_ping_ordered(&mut self, order: PingOrder) {
+        if let Some(adoption) = self.peers.adoption_mut(order.peer) {
+            adoption.moved = false;
+        }
+        self.ping_ordered(order);
+    }
+
     /// The next check of a peer is due earlier than before: so is its ping, if it is ordered and
     /// not sent.
     pub(in crate::machine) fn check_moved(&mut self, id: PeerId) {

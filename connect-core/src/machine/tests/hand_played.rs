@@ -8,7 +8,7 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Answer, Reply, Request};
 use connect_ipc::event::EventKind;
 use connect_ipc::event_filter::EventFilter;
-use connect_ipc::pinger::{EndedPing, FromPinger, PingPhase, PingResult, ToPinger};
+use connect_ipc::pinger::{EndedPing, FromPinger, PingOrder, PingPhase, PingResult, ToPinger};
 use connect_ipc::scripts::{Ended, FromScripts, Stream};
 use connect_liveness::Liveness;
 
@@ -320,6 +320,39 @@ fn an_order_that_crosses_a_request_is_sent_at_once_however_late_it_is_read() {
         rig.order_ahead(id, 4, later);
         assert_eq!(self::due(&mut rig), later);
     }
+}
+
+#[test]
+fn a_late_check_is_due_when_the_pinger_says_also_if_it_was_requested() {
+    let (mut rig, _) = ordered_ahead(Duration::from_secs(9));
+    let id = rig.id("p");
+    rig.wait(Duration::from_secs(9));
+    rig.hear("BGDETACH c0.1");
+    rig.hear("BGINFO c0.1 ping-ok 1.0");
+    rig.hear("BGOK c0.1");
+    rig.hear("SVCJOB J1 connect sabotage p");
+    // The pinger has been suspended, and orders what is late a millisecond apart.
+    rig.stand_still(Duration::from_secs(60));
+    let later = rig.now + Duration::from_millis(7);
+    let (peer, seq, due) = (id, 3, later);
+    rig.pinger_says(FromPinger::Late(vec![PingOrder { peer, seq, due }]));
+    assert_eq!(self::due(&mut rig), later);
+}
+
+#[test]
+fn a_pinger_that_was_told_everything_knows_of_a_check_that_was_requested_before() {
+    let (mut rig, _) = ordered_ahead(Duration::from_secs(9));
+    let id = rig.id("p");
+    rig.wait(Duration::from_secs(9));
+    rig.hear("BGDETACH c0.1");
+    rig.hear("BGINFO c0.1 ping-ok 1.0");
+    rig.hear("BGOK c0.1");
+    rig.pinger_goes();
+    rig.hear("SVCJOB J1 connect sabotage p");
+    rig.pinger_comes();
+    let later = rig.now + Duration::from_secs(5);
+    rig.order_ahead(id, 3, later);
+    assert_eq!(due(&mut rig), later, "whatever it says");
 }
 
 #[test]

@@ -30,14 +30,20 @@ const STEP: Duration = Duration::from_millis(100);
 /// How long a run lasts, in steps.
 const STEPS: usize = 600;
 
-fn records(variant: u8) -> Vec<Record> {
-    let every = ["1s", "2s", "5s"][usize::from(variant) % 3];
-    let retries = ["4", "2", "1"][usize::from(variant) / 3 % 3];
-    let peers = PEERS.iter().map(|name| {
+/// The seconds between two checks in a variant of a record.
+fn every(variant: u8) -> u64 {
+    [1, 2, 5][usize::from(variant) % 3]
+}
+
+/// A record of each peer, in one of nine variants.
+fn records(variants: [u8; PEERS.len()]) -> Vec<Record> {
+    let peers = PEERS.iter().zip(variants).map(|(name, variant)| {
+        let every = format!("{}s", every(variant));
+        let retries = ["4", "2", "1"][usize::from(variant) / 3 % 3];
         let mut pairs = vec![
             ("peer", "INET 192.0.2.1 1"),
             ("watch", "t"),
-            ("every", every),
+            ("every", every.as_str()),
             ("timeout", "1s"),
             ("retries", retries),
             ("backoff", "1s"),
@@ -133,11 +139,14 @@ struct World<'a> {
     outages: &'a BTreeSet<usize>,
     messages: usize,
     jobs: usize,
+    /// The variants of the records that core has, and those that it is to have.
+    given: [u8; PEERS.len()],
+    wanted: [u8; PEERS.len()],
 }
 
 impl<'a> World<'a> {
     fn new(plot: &'a Plot, kills: &'a BTreeSet<usize>, outages: &'a BTreeSet<usize>) -> Self {
-        let mut rig = Rig::alone(&records(0), false);
+        let mut rig = Rig::alone(&records([0; PEERS.len()]), false);
         rig.slow_pinger = true;
         rig.scripts_come();
         rig.meet(&PEERS);
@@ -154,6 +163,8 @@ impl<'a> World<'a> {
             outages,
             messages: 0,
             jobs: 0,
+            given: [0; PEERS.len()],
+            wanted: [0; PEERS.len()],
         };
         world.start_pinger();
         world
@@ -295,9 +306,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// One step, with what happens in it. The database changes when nothing is due within the step
-    /// that follows: a ping may be ordered ahead in one run and not in the other, and a new plan
-    /// moves the deadline only of a peer that is not.
+    /// One step, with what happens in it.
     fn step(&mut self, disturbance: Option<Disturbance>) {
         self.rig.now = self.rig.now + STEP;
         self.end_pings();
@@ -317,25 +326,35 @@ impl<'a> World<'a> {
                 }
                 self.rig.meet(&PEERS);
             }
-            Some(Disturbance::Database(_)) | None => {}
+            Some(Disturbance::Database(variant)) => self.wanted = [variant; PEERS.len()],
+            None => {}
         }
         self.settle();
-        if let Some(Disturbance::Database(variant)) = disturbance {
-            self.wait_for_quiet();
-            self.rig.database(&records(variant));
-            self.settle();
-        }
+        self.change_records();
     }
 
-    fn wait_for_quiet(&mut self) {
-        let soon = self.rig.now..=self.rig.now + STEP;
-        let phases = self.phases();
-        if phases
-            .values()
-            .any(|phase| phase.due > *soon.start() && soon.contains(&phase.due))
-        {
-            self.step(None);
-            self.wait_for_quiet();
+    /// Core gets the records that it is to have. A longer interval puts off a check unless its ping
+    /// is ordered, which it may be in one run and not in the other: it is given at a time at which
+    /// no ping can be ordered that is not due.
+    fn change_records(&mut self) {
+        if self.given == self.wanted {
+            return;
+        }
+        let (now, phases) = (self.rig.now, self.phases());
+        let mut next = self.given;
+        for (place, name) in PEERS.iter().enumerate() {
+            let (old, new) = (self.given[place], self.wanted[place]);
+            let ahead = now + Duration::from_millis(every(old) * 500);
+            let due = phases.get(*name).map(|phase| phase.due);
+            let may_be_ordered = due.is_none_or(|due| due > now && due <= ahead);
+            if every(new) <= every(old) || !may_be_ordered {
+                next[place] = new;
+            }
+        }
+        if next != self.given {
+            self.given = next;
+            self.rig.database(&records(next));
+            self.settle();
         }
     }
 
@@ -358,23 +377,26 @@ impl<'a> World<'a> {
 
     /// What could be seen of each peer in the end.
     fn seen(mut self) -> BTreeMap<String, Seen> {
-        self.wait_for_quiet();
+        let now = self.rig.now;
         for (_, peer) in self.rig.machine.peers.adopted() {
             let liveness = &peer.adoption().unwrap().liveness;
             let seen = self.seen.entry(peer.name().to_owned()).or_default();
             seen.statistics = *liveness.statistics();
             // An order that was lost on its way is given again with another number.
+            let phase = *liveness.phase();
+            let is_ahead = phase.due > now && phase.in_flight.is_some();
+            // One that is ordered and not due may not be in the other run.
             seen.phase = PingPhase {
                 last_seq: 0,
-                in_flight: liveness.phase().in_flight.map(|_| 0),
-                ..*liveness.phase()
+                in_flight: phase.in_flight.filter(|_| !is_ahead).map(|_| 0),
+                checking: phase.checking && !(is_ahead && phase.failures == 0),
+                ..phase
             };
         }
         self.seen
     }
 
-    /// What core and the pinger hold of each peer in the end, deadlines left out: a short outage
-    /// may move them apart by as much as pings are ordered ahead.
+    /// What core and the pinger hold of each peer in the end.
     fn copies(mut self) -> [Vec<Remembered>; 2] {
         // Replies do not wait in a core that is leaving.
         self.rig.machine.hurry_results();
@@ -397,9 +419,6 @@ impl<'a> World<'a> {
         });
         [core, lists.flatten().collect()].map(|mut copies: Vec<Remembered>| {
             copies.sort_unstable_by(|left, right| left.name.cmp(&right.name));
-            for copy in &mut copies {
-                copy.phase.due = Monotonic::default();
-            }
             copies
         })
     }

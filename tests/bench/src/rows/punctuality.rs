@@ -181,7 +181,7 @@ fn simulate(peers: u64, periods: u64) -> anyhow::Result<u64> {
         let orders = out
             .drain(..)
             .flat_map(|Output::ToCore(message)| match message {
-                FromPinger::Ping(orders) => orders,
+                FromPinger::Ping(orders) | FromPinger::Late(orders) => orders,
                 _ => Vec::new(),
             });
         for order in orders {

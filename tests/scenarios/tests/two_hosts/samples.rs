@@ -176,7 +176,7 @@ fn networkd_sets_the_addresses_of_a_tunnel_that_the_script_leaves_to_it() -> Out
     for expected in [
         "10.99.0.1 peer 10.99.0.2/32",
         "2001:db8:99::1/64",
-        "10.1.0.0/16 dev tripe0",
+        "10.2.0.0/16 dev tripe0",
     ] {
         assert!(shown.contains(expected), "{shown}");
     }

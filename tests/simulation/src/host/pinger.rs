@@ -79,7 +79,7 @@ impl Host {
             if self.helpers.pinger.process.dies_here() {
                 return self.kill_helper(Part::Pinger, shared);
             }
-            if matches!(message, FromPinger::Ping(_)) {
+            if matches!(message, FromPinger::Ping(_) | FromPinger::Late(_)) {
                 self.meet(When::OrderOnItsWay, None, shared);
             }
             if let Some(connection) = self.helpers.pinger.reach.connection {
