@@ -37,7 +37,7 @@ impl Machine {
         // If it came so late that the next check is due a period from now, the pinger must know
         // when it came.
         let every = Duration::from_secs(adoption.liveness.plan().every.into());
-        let is_on_time = due.since(now) < every;
+        let is_on_time = due == before.due + every;
         let changed = match judgement.meaning {
             Meaning::Recovered { .. } => true,
             // The first attempt that failed, also if it could not be sent.
