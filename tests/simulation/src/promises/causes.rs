@@ -904,6 +904,27 @@ mod tests {
     }
 
     #[test]
+    fn a_removal_is_not_written_while_core_is_suspended_also_if_the_host_sleeps_meanwhile() {
+        let pairs: &[(&str, &str)] = &[("when-dead", "retry"), ("peer", "INET 198.18.0.1 4070")];
+        let mut plan = plan(&[("p", pairs)], Vec::new());
+        plan.site.hosts[0].auto = vec!["p".to_owned()];
+        plan.site.hosts[0].keeps_state = true;
+        let mut sight = Sight::of::<Causes>(&plan);
+        let gone = ["> LIST", "< INFO p", "< OK", "< NOTE KILL p"];
+        assert_eq!(sight.lines(&gone), None);
+        let until = Instant(1_000_000_000_000);
+        sight.see(Seen::Stands(Part::Core, until)).unwrap();
+        let time = Duration::from_secs(40);
+        sight.see(Seen::Fault(&Fault::Suspend { time })).unwrap();
+        sight.later(900);
+        sight.see(Seen::Died(Part::Core)).unwrap();
+        sight.see(Seen::Ended(CORE)).unwrap();
+        sight.see(Seen::Lives(Part::Core, 2)).unwrap();
+        sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
+        assert_eq!(sight.lines(&["> LIST", "< INFO q", "< OK", ADD]), None);
+    }
+
+    #[test]
     fn an_add_of_a_peer_that_comes_back_may_cross_that_of_somebody_else() {
         let record: &[(&str, &[(&str, &str)])] = &[("p", &[("when-dead", "retry")])];
         let mut plan = plan(record, Vec::new());

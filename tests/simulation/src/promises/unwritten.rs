@@ -29,7 +29,7 @@ impl Unwritten {
     fn hold_back(&mut self, at: Instant, until: Instant) {
         let since = self.0.values_mut();
         for since in since.filter(|since| **since + WRITTEN > at) {
-            *since = until;
+            *since = (*since).max(until);
         }
     }
 
