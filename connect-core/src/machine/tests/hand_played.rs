@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Answer, Reply, Request};
 use connect_ipc::event::EventKind;
 use connect_ipc::event_filter::EventFilter;
 use connect_ipc::pinger::{EndedPing, FromPinger, PingOrder, PingPhase, PingResult, ToPinger};
 use connect_ipc::scripts::{Ended, FromScripts, Stream};
+use connect_ipc::{PeerId, RunId};
 use connect_liveness::Liveness;
 
 use super::super::{ConnectionId, Ending, Input};
@@ -208,6 +208,17 @@ fn ordered_ahead(ahead: Duration) -> (Rig, Monotonic) {
     (rig, due)
 }
 
+/// A peer that has just replied for the second time.
+fn answered() -> (Rig, PeerId) {
+    let (mut rig, _) = ordered_ahead(Duration::from_secs(9));
+    rig.wait(Duration::from_secs(9));
+    rig.hear("BGDETACH c0.1");
+    rig.hear("BGINFO c0.1 ping-ok 1.0");
+    rig.hear("BGOK c0.1");
+    let id = rig.id("p");
+    (rig, id)
+}
+
 const AHEAD: Duration = Duration::from_millis(50);
 
 #[test]
@@ -298,12 +309,7 @@ fn a_ping_that_was_ordered_ahead_is_sent_at_once_if_its_check_is_to_come_early()
 #[test]
 fn an_order_that_crosses_a_request_is_sent_at_once_however_late_it_is_read() {
     for seconds in [0, 5] {
-        let (mut rig, _) = ordered_ahead(Duration::from_secs(9));
-        let id = rig.id("p");
-        rig.wait(Duration::from_secs(9));
-        rig.hear("BGDETACH c0.1");
-        rig.hear("BGINFO c0.1 ping-ok 1.0");
-        rig.hear("BGOK c0.1");
+        let (mut rig, id) = answered();
         let due = due(&mut rig);
         rig.hear("SVCJOB J1 connect sabotage p");
         rig.stand_still(Duration::from_secs(seconds));
@@ -324,12 +330,7 @@ fn an_order_that_crosses_a_request_is_sent_at_once_however_late_it_is_read() {
 
 #[test]
 fn a_late_check_is_due_when_the_pinger_says_also_if_it_was_requested() {
-    let (mut rig, _) = ordered_ahead(Duration::from_secs(9));
-    let id = rig.id("p");
-    rig.wait(Duration::from_secs(9));
-    rig.hear("BGDETACH c0.1");
-    rig.hear("BGINFO c0.1 ping-ok 1.0");
-    rig.hear("BGOK c0.1");
+    let (mut rig, id) = answered();
     rig.hear("SVCJOB J1 connect sabotage p");
     // The pinger has been suspended, and orders what is late a millisecond apart.
     rig.stand_still(Duration::from_secs(60));
@@ -341,12 +342,7 @@ fn a_late_check_is_due_when_the_pinger_says_also_if_it_was_requested() {
 
 #[test]
 fn a_pinger_that_was_told_everything_knows_of_a_check_that_was_requested_before() {
-    let (mut rig, _) = ordered_ahead(Duration::from_secs(9));
-    let id = rig.id("p");
-    rig.wait(Duration::from_secs(9));
-    rig.hear("BGDETACH c0.1");
-    rig.hear("BGINFO c0.1 ping-ok 1.0");
-    rig.hear("BGOK c0.1");
+    let (mut rig, id) = answered();
     rig.pinger_goes();
     rig.hear("SVCJOB J1 connect sabotage p");
     rig.pinger_comes();

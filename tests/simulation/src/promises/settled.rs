@@ -432,9 +432,22 @@ mod tests {
         }
     }
 
+    /// What is broken if the run ends with these scripts left.
+    fn left(sight: &mut Sight, ledger: &Ledger, truth: &Truth) -> Option<Promise> {
+        let core = joined(RECORDS, &[]);
+        let seen = view(|view| {
+            sight.see(Seen::End(View {
+                core: Some(&core),
+                ledger,
+                truth,
+                ..view
+            }))
+        });
+        seen.err().map(|(promise, _)| promise)
+    }
+
     #[test]
     fn a_run_that_waits_for_a_place_breaks_it_unless_scripts_that_live_have_all_of_them() {
-        let core = joined(RECORDS, &[]);
         let places = u64::try_from(BOUNDS.interface).unwrap();
         for (living, expected) in [(places - 1, Some(Promise::Empty)), (places, None)] {
             let mut ledger = Ledger::default();
@@ -449,21 +462,13 @@ mod tests {
                 ..Truth::default()
             };
             let mut sight = Sight::new::<Settled>(RECORDS);
-            let seen = view(|view| {
-                sight.see(Seen::End(View {
-                    core: Some(&core),
-                    ledger: &ledger,
-                    truth: &truth,
-                    ..view
-                }))
-            });
-            assert_eq!(seen.err().map(|(promise, _)| promise), expected, "{living}");
+            let broken = left(&mut sight, &ledger, &truth);
+            assert_eq!(broken, expected, "{living}");
         }
     }
 
     #[test]
     fn a_run_that_nobody_has_settled_breaks_it_unless_it_has_just_ended() {
-        let core = joined(RECORDS, &[]);
         let mut ledger = Ledger::default();
         let run = testing::run(1, ScriptKind::Ifup, None);
         let id = run.run;
@@ -487,15 +492,7 @@ mod tests {
                     .unwrap();
                 sight.later(seconds);
             }
-            let seen = view(|view| {
-                sight.see(Seen::End(View {
-                    core: Some(&core),
-                    ledger: &ledger,
-                    truth: &truth,
-                    ..view
-                }))
-            });
-            let broken = seen.err().map(|(promise, _)| promise);
+            let broken = left(&mut sight, &ledger, &truth);
             assert_eq!(broken, expected, "{before:?}");
         }
     }
