@@ -57,13 +57,27 @@ run_block() {
 }
 
 # Cuts the marked blocks out of the page: files NUMBER.HOST, in the page's order. Those with which
-# something is tried that is set up already are NUMBER.try.HOST.
+# something is tried that is set up already are NUMBER.try.HOST. What the page shows that a block
+# prints is shown/NUMBER.
 cut_blocks() {
+    mkdir "$work/shown"
     awk -v directory="$work" '
         /^### .*fail$/ { try = "try." }
-        /^```sh (gate|hub|both)$/ { file = sprintf("%s/%02d.%s%s", directory, ++number, try, $2); next }
-        /^```$/ { file = "" }
+        /^#/ { last = "" }
+        /^```sh (gate|hub|both)$/ {
+            last = sprintf("%s/shown/%02d", directory, ++number)
+            file = sprintf("%s/%02d.%s%s", directory, number, try, $2)
+            next
+        }
+        /^```text$/ { file = last; next }
+        /^```$/ { if (file == last) last = ""; file = "" }
         file { print > file }' docs/guide/install.md
+}
+
+# Compares what the last step has printed with what the page shows.
+compare() {
+    missing=
+    shows "$1" "$2" || { printf 'not shown: %s\n' "$missing"; return 1; }
 }
 
 # How many commands and written files there are in the blocks of a host that set it up. What is
@@ -102,6 +116,11 @@ for block in "$work"/[0-9][0-9].*; do
         step "$each: $(grep -v '^END' "$block" | tail -n 1 | cut -c 1-48)" run_block "$each" "$block"
         # What an operator would have seen.
         sed 's/^/      /' "$report"
+        shown=$work/shown/$(basename "${block%%.*}")
+        [ ! -e "$shown" ] || {
+            cp "$report" "$work/printed"
+            step "$each: it is what the page shows" compare "$shown" "$work/printed"
+        }
     done
 done
 printf '\nThe pair was set up in %d s, without typing; the whole walk took %d s.\n' \
