@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use simulation::coverage::Coverage;
+use simulation::plan::Profile;
 use simulation::promise::Broken;
 
 use super::pool::Done;
@@ -64,7 +65,25 @@ impl Line {
 /// A run begins.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 struct Begun {
-    begun: Shape,
+    begun: Beginning,
+}
+
+/// What begins.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+enum Beginning {
+    Shape(Shape),
+    /// In files of earlier versions: the seed of a storm.
+    Seed(u64),
+}
+
+impl Beginning {
+    const fn shape(self) -> Shape {
+        match self {
+            Beginning::Shape(shape) => shape,
+            Beginning::Seed(seed) => Shape::mixed(seed, Profile::Storm),
+        }
+    }
 }
 
 /// What came of all.
@@ -217,7 +236,7 @@ impl TotalsFile {
         let mut totals = Totals::default();
         for (number, line) in lines.split_inclusive(|byte| *byte == b'\n').enumerate() {
             if let Ok(Begun { begun }) = serde_json::from_slice(line) {
-                totals.begun.insert(begun);
+                totals.begun.insert(begun.shape());
                 continue;
             }
             let line: Line = serde_json::from_slice(line)
@@ -242,7 +261,9 @@ impl TotalsFile {
         let file = self.file.try_clone();
         let mut file = file.context("cannot open the totals once more")?;
         Ok(move |begun| {
-            let text = serde_json::to_string(&Begun { begun });
+            let text = serde_json::to_string(&Begun {
+                begun: Beginning::Shape(begun),
+            });
             let _ = text.map(|text| file.write_all((text + "\n").as_bytes()));
         })
     }
@@ -264,7 +285,7 @@ impl TotalsFile {
 mod tests {
     use simulation::coverage::Count;
     use simulation::instant::Instant;
-    use simulation::plan::{HostId, Profile};
+    use simulation::plan::HostId;
     use simulation::promise::Promise;
 
     use super::super::tests::alone;
@@ -366,6 +387,18 @@ mod tests {
             totals.add(&line(seed, Some(Promise::Scripts)));
         }
         assert_eq!((totals.runs, totals.failures()), (2, 2));
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_version_is_read() {
+        let _alone = alone();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("totals.jsonl");
+        let played = serde_json::to_string(&line(7, None)).unwrap();
+        let text = format!("{{\"begun\":7}}\n{{\"begun\":8}}\n{played}\n");
+        std::fs::write(&path, text).unwrap();
+        let (_, read) = TotalsFile::open(&path).unwrap();
+        assert_eq!(read.unfinished(), [Shape::mixed(8, Profile::Storm)]);
     }
 
     #[test]
