@@ -20,13 +20,19 @@ use crate::seen::Seen;
 /// scripts of twenty peers at one instant, one each turn, and a peer has six kinds of them.
 const AT_ONCE: u32 = 256;
 
-/// How many turns a process may have in a second, and how many lines it may send besides what
-/// scripts have written.
+/// How many turns a process may have in a second, and how many lines it may send besides what jobs
+/// cost and what scripts have written.
 const A_SECOND: u32 = 5_000;
+
+/// How many lines each job may cost. Jobs wait while core is suspended, and are then done at once.
+const OF_A_JOB: u32 = 64;
 
 /// How many lines of each stream of a script core may pass on: what connect-ifscripts(8) says, and
 /// how many were left out.
 const OF_A_STREAM: u32 = 1_001;
+
+/// The lines that a job costs.
+const JOBS: [&str; 4] = ["GETCHAL", "SVCINFO", "SVCOK", "SVCFAIL"];
 
 /// How each stream is passed on.
 const STREAMS: [(&str, &str); 2] = [("NOTIFY", "stdout"), ("WARN", "stderr")];
@@ -68,6 +74,8 @@ pub(super) struct Turns {
     running: ByLane<usize>,
     /// How many lines of output core may still pass on.
     output: BTreeMap<(Script, &'static str), u32>,
+    /// How many lines the jobs may still cost that were given on this connection.
+    of_jobs: u32,
     forgotten: bool,
 }
 
@@ -76,6 +84,11 @@ type Script = (ScriptKind, String);
 
 impl Rule for Turns {
     fn see(&mut self, now: &Moment<'_>) -> Verdict {
+        match now.fact {
+            Some(Fact::Connected) => self.of_jobs = 0,
+            Some(Fact::Job(..)) => self.of_jobs = self.of_jobs.saturating_add(OF_A_JOB),
+            _ => {}
+        }
         match now.seen {
             Seen::Turn { part, .. } => return self.turned(now.at, *part),
             Seen::Wrote(client, _) if now.tap.is_of_service(*client) => {
@@ -83,6 +96,13 @@ impl Rule for Turns {
                     && let Some((script, stream)) = writer(command)
                 {
                     return self.passed_on(script, stream);
+                }
+                if let Some(Fact::Sent(command)) = now.fact
+                    && self.of_jobs > 0
+                    && JOBS.contains(&command.verb.as_str())
+                {
+                    self.of_jobs -= 1;
+                    return Ok(());
                 }
                 let second = self.second(now.at, Part::Core);
                 second.lines += 1;
@@ -247,6 +267,21 @@ mod tests {
         let mut sight = Sight::new::<Turns>(&[]);
         let mut verdicts = (0..=AT_ONCE).map(|_| sight.at_once(TURN));
         assert!(verdicts.any(|verdict| verdict.is_err()));
+    }
+
+    #[test]
+    fn jobs_that_have_waited_may_be_answered_at_once_and_no_more_than_that() {
+        for (jobs, extra) in [(0, 0), (3, 3 * OF_A_JOB)] {
+            let mut sight = Sight::new::<Turns>(&[]);
+            for number in 0..jobs {
+                let job = format!("SVCJOB J{number} connect passive user-p");
+                sight.at_once(Seen::Heard(CORE, &job)).unwrap();
+            }
+            let answer = Seen::Wrote(CORE, "GETCHAL");
+            let mut verdicts = (0..=A_SECOND + extra).map(|_| sight.at_once(answer));
+            let kept = verdicts.by_ref().take_while(Result::is_ok).count();
+            assert_eq!(kept, (A_SECOND + extra) as usize);
+        }
     }
 
     /// How many lines of each stream of `ifup p` are passed on before the promise is broken.
