@@ -200,6 +200,8 @@ impl Settled {
             pings_queued: left.pings_queued.min(watched),
             for_pinger: left.for_pinger.min(watched),
             runs: left.runs.min(view.ledger.runs().count()),
+            // An operator's change may wait for an `ifup` that does not end.
+            applying: left.applying.min(view.ledger.runs().count()),
             // A helper was lost before it told that it has the order; the next one has it, too.
             orders_untaken: left.orders_untaken.min(view.ledger.runs().count()),
             ..Backlog::default()
