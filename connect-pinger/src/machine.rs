@@ -13,7 +13,7 @@ use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::pinger::{FromPinger, PingOrder, Remembered, ToPinger, Watched};
-use connect_liveness::{CatchUp, LATE, Liveness};
+use connect_liveness::{CatchUp, Liveness};
 use serde::{Deserialize, Serialize};
 
 /// How far ahead all pings are ordered, so that ten wake-ups a second are enough for any number of
@@ -28,6 +28,10 @@ const MANY: usize = 16;
 /// How long before a ping is due it is ordered at the latest: far longer than the order takes, even
 /// on a busy machine.
 const MARGIN: Duration = Duration::from_millis(20);
+
+/// A check that is later than this was not ordered because the pinger, core or the host was
+/// suspended. Load alone does not cause such a delay.
+const LATE: Duration = Duration::from_secs(1);
 
 /// How many outdated deadlines are kept, in addition to one deadline for each peer, before all
 /// outdated ones are removed. So each change costs little, and memory stays bounded however often a

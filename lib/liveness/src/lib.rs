@@ -13,4 +13,4 @@ mod liveness;
 
 pub use catch_up::CatchUp;
 pub use early_check::EarlyCheck;
-pub use liveness::{Judgement, LATE, Liveness, Meaning};
+pub use liveness::{Judgement, Liveness, Meaning};

@@ -23,10 +23,6 @@ use connect_ipc::statistics::PingStatistics;
 use crate::backoff;
 use crate::catch_up::{CatchUp, take_back};
 
-/// A check that is later than this was not ordered because the pinger, core or the host was
-/// suspended. Load alone does not cause such a delay.
-pub const LATE: Duration = Duration::from_secs(1);
-
 /// How far ahead of its time a ping may be ordered at most, in milliseconds.
 const LEEWAY: u64 = 60_000;
 
@@ -62,6 +58,9 @@ pub struct Judgement {
     pub meaning: Meaning,
     /// If all attempts have failed, so that the peer is unreachable: how many checks in a row.
     pub unreachable: Option<u32>,
+    /// Whether the next check is due a period after this one was. Otherwise that depends on when
+    /// the ping ended.
+    pub is_planned: bool,
 }
 
 /// The plan, the phase and the figures of one adopted peer. Only these methods and
@@ -247,6 +246,7 @@ impl Liveness {
         Some(Judgement {
             meaning,
             unreachable: self.give_up(peer, now),
+            is_planned: false,
         })
     }
 
@@ -261,16 +261,14 @@ impl Liveness {
         let planned = self.phase.due + every;
         // One period after the last deadline, so that nothing drifts. If an attempt failed, or if
         // that instant has passed because the host was suspended, one period after the reply.
-        self.phase.due = if failures == 0 && planned > now {
-            planned
-        } else {
-            now + every
-        };
+        let is_planned = failures == 0 && planned > now;
+        self.phase.due = if is_planned { planned } else { now + every };
         self.phase.checking = false;
         self.phase.failed_checks = 0;
         Judgement {
             meaning,
             unreachable: None,
+            is_planned,
         }
     }
 

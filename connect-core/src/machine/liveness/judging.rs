@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Results of pings: what each means for its peer, and what core does about it.
 
-use std::time::Duration;
-
 use connect_ipc::PeerId;
 use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::event::{EventKind, EventName};
@@ -34,10 +32,6 @@ impl Machine {
             adoption.unsent = judgement.meaning == Meaning::NotSent;
         }
         let due = adoption.liveness.phase().due;
-        // If it came so late that the next check is due a period from now, the pinger must know
-        // when it came.
-        let every = Duration::from_secs(adoption.liveness.plan().every.into());
-        let is_on_time = due == before.due + every;
         let changed = match judgement.meaning {
             Meaning::Recovered { .. } => true,
             // The first attempt that failed, also if it could not be sent.
@@ -57,7 +51,7 @@ impl Machine {
         };
         self.tell_asked(id, result);
         let expected = judgement.meaning == Meaning::Expected;
-        self.tell_result(ended, (expected && is_on_time).then_some(due));
+        self.tell_result(ended, (expected && judgement.is_planned).then_some(due));
         if self.events.observing.wants(EventName::Reply) || !expected {
             self.act_on(id, result, judgement, due);
         }

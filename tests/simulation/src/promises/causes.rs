@@ -560,6 +560,14 @@ mod tests {
 
     const ADD: &str = "> ADD -background c0.0 -keepalive 10 p INET 198.18.0.1 4070";
 
+    /// Core ends, and the next one connects.
+    fn next_core(sight: &mut Sight) {
+        sight.see(Seen::Died(Part::Core)).unwrap();
+        sight.see(Seen::Ended(CORE)).unwrap();
+        sight.see(Seen::Lives(Part::Core, 2)).unwrap();
+        sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
+    }
+
     #[test]
     fn an_add_of_what_is_not_there_keeps_it() {
         let mut sight = Sight::new::<Causes>(&[]);
@@ -657,10 +665,7 @@ mod tests {
             sight.later(100);
             assert_eq!(sight.lines(&["< FAIL resolve-error"]), None);
             sight.later(seconds);
-            sight.see(Seen::Died(Part::Core)).unwrap();
-            sight.see(Seen::Ended(CORE)).unwrap();
-            sight.see(Seen::Lives(Part::Core, 2)).unwrap();
-            sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
+            next_core(&mut sight);
             let listed = ["> LIST", "< INFO q", "< OK", ADD];
             assert_eq!(sight.lines(&listed), expected, "{seconds}");
         }
@@ -851,10 +856,7 @@ mod tests {
                 state,
             };
             sight.see(Seen::Fault(&fault)).unwrap();
-            sight.see(Seen::Died(Part::Core)).unwrap();
-            sight.see(Seen::Ended(CORE)).unwrap();
-            sight.see(Seen::Lives(Part::Core, 2)).unwrap();
-            sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
+            next_core(&mut sight);
         } else {
             sight.see(Seen::Ended(CORE)).unwrap();
             sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
@@ -879,10 +881,7 @@ mod tests {
             let back = [ADD, "< BGDETACH c0.0", note, "< BGOK c0.0"];
             assert_eq!(sight.lines(&back), None);
             sight.later(seconds);
-            sight.see(Seen::Died(Part::Core)).unwrap();
-            sight.see(Seen::Ended(CORE)).unwrap();
-            sight.see(Seen::Lives(Part::Core, 2)).unwrap();
-            sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
+            next_core(&mut sight);
             let listed = ["< NOTE KILL p", "> LIST", "< INFO q", "< OK", ADD];
             assert_eq!(sight.lines(&listed), expected, "{seconds}");
         }
@@ -917,10 +916,7 @@ mod tests {
         let time = Duration::from_secs(40);
         sight.see(Seen::Fault(&Fault::Suspend { time })).unwrap();
         sight.later(900);
-        sight.see(Seen::Died(Part::Core)).unwrap();
-        sight.see(Seen::Ended(CORE)).unwrap();
-        sight.see(Seen::Lives(Part::Core, 2)).unwrap();
-        sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
+        next_core(&mut sight);
         assert_eq!(sight.lines(&["> LIST", "< INFO q", "< OK", ADD]), None);
     }
 
