@@ -3,10 +3,12 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicU16;
+use std::sync::atomic::Ordering::Relaxed;
 
 use connect_ipc::control::{PeerState, Reply};
 use serde_json::Value;
@@ -15,6 +17,15 @@ use crate::support::{Outcome, PROGRAM, Place, Result, Script, peer, present, row
 
 /// The ssh server, which wants to be started by its whole path.
 const SSHD: &str = "/usr/sbin/sshd";
+
+/// An address that nobody else has: of this process alone, and with a port of its own. A port that
+/// was free a moment ago could be somebody else's now.
+fn own_address() -> SocketAddr {
+    static PORT: AtomicU16 = AtomicU16::new(9_786);
+    // The highest process number is below 2^22.
+    let own = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + 0x40_0000 + std::process::id());
+    SocketAddr::from((own, PORT.fetch_add(1, Relaxed)))
+}
 
 /// An ssh server, and an ssh that knows its hosts: `one`, `two` and `three`, each with a directory
 /// of its own for a service, `bare` without our program, and `down`, where nothing listens.
@@ -63,12 +74,12 @@ impl Site {
                 dir = dir.display(),
             ),
         )?;
-        let free = TcpListener::bind("127.0.0.1:0")?;
-        let port = free.local_addr()?.port();
+        let address = own_address();
+        let (ip, port) = (address.ip(), address.port());
         place.write(
             "sshd_config",
             &format!(
-                "Port {port}\nListenAddress 127.0.0.1\nHostKey {dir}/host\nPidFile none\n\
+                "Port {port}\nListenAddress {ip}\nHostKey {dir}/host\nPidFile none\n\
              AuthorizedKeysFile {dir}/authorized\nPasswordAuthentication no\n\
              KbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\n\
              AcceptEnv SSH_HOST_OF_TEST\nForceCommand /bin/sh {dir}/there\n\
@@ -80,9 +91,12 @@ impl Site {
         let mut config = String::new();
         for host in ["one", "two", "three", "bare", "down"] {
             // Nothing listens on the first of all ports.
-            let port = if host == "down" { 1 } else { port };
+            let (ip, port) = match host {
+                "down" => (IpAddr::from(Ipv4Addr::LOCALHOST), 1),
+                _ => (ip, port),
+            };
             config += &format!(
-                "Host {host}\n HostName 127.0.0.1\n Port {port}\n User {}\n \
+                "Host {host}\n HostName {ip}\n Port {port}\n User {}\n \
                  IdentityFile {dir}/user\n IdentitiesOnly yes\n UserKnownHostsFile {dir}/known\n \
                  StrictHostKeyChecking accept-new\n LogLevel ERROR\n \
                  SetEnv SSH_HOST_OF_TEST={host}\n",
@@ -102,26 +116,25 @@ impl Site {
             // Where sshd of root puts those who are not logged in yet.
             fs::create_dir_all("/run/sshd")?;
         }
-        drop(free);
         let sshd = Command::new(SSHD)
             .args(["-D", "-e", "-f"])
             .arg(place.path("sshd_config"))
             .stderr(Stdio::piped())
             .spawn()?;
         let mut site = Site { place, sshd };
-        site.wait(port)?;
+        site.wait(address)?;
         Ok(Some(site))
     }
 
     /// Waits until sshd says that it listens.
-    fn wait(&mut self, port: u16) -> Result {
+    fn wait(&mut self, address: SocketAddr) -> Result {
         let stderr = self.sshd.stderr.take().ok_or("no standard error")?;
         let mut lines = BufReader::new(stderr).lines();
         for line in lines.by_ref() {
             if line?.contains("Server listening") {
                 // What it says from now on is read, so that it never waits for us.
                 std::thread::spawn(move || lines.count());
-                TcpStream::connect(("127.0.0.1", port))?;
+                TcpStream::connect(address)?;
                 return Ok(());
             }
         }

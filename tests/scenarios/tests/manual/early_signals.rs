@@ -4,11 +4,13 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicU16;
+use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::Context as _;
 use rustix::net::sockopt::socket_peercred;
@@ -205,13 +207,21 @@ fn commands_that_go_on_end_well_by_a_signal_as_soon_as_they_have_connected() -> 
     Ok(())
 }
 
+/// An address that nobody else has: of this process alone, and with a port of its own. A port that
+/// was free a moment ago could be somebody else's now, who would accept the connection.
+fn own_address() -> SocketAddr {
+    static PORT: AtomicU16 = AtomicU16::new(9_786);
+    // The highest process number is below 2^22.
+    let own = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + 0x40_0000 + std::process::id());
+    SocketAddr::from((own, PORT.fetch_add(1, Relaxed)))
+}
+
 #[test]
 fn metrics_end_well_by_a_signal_as_soon_as_the_port_accepts() -> Outcome {
     let site = Site::new()?.build()?;
     for _ in 0..RACES {
         for signal in [Signal::TERM, Signal::INT] {
-            // A port that the system has just given away, it does not soon give to somebody else.
-            let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+            let address = own_address();
             let words = ["metrics", "--listen", &address.to_string()];
             let mut metrics = Service::run(&site, tool(&site, site.directory(), &words)?)?;
             let _stream = connected(&mut metrics, || TcpStream::connect(address).ok())?;
