@@ -246,6 +246,19 @@ impl Common {
         }
     }
 
+    /// As [`Common::observe`], but never starts core: if core is stopped, systemd starts it as soon
+    /// as somebody connects to the control socket.
+    pub(crate) async fn observe_if_running(&self) -> Result<Control, ControlError> {
+        if self.options.control.is_some() {
+            return self.observe().await;
+        }
+        match open_again(&self.runtime(), self.limit(Pace::Quick)).await {
+            // This socket is core's own: as long as it is there, core runs, or was killed just now.
+            Err(ControlError::Denied { .. }) => self.observe().await,
+            other => self.checked(other.map_err(|error| self.with_places(error))?),
+        }
+    }
+
     fn checked(&self, control: Control) -> Result<Control, ControlError> {
         self.meant().check(control.served())?;
         Ok(control)

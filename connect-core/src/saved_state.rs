@@ -243,7 +243,7 @@ impl Keeper {
             tracing::warn!(
                 %error,
                 path,
-                "cannot save the state, so a restart will lose the statistics; free some space, or \
+                "cannot save the state, so a restart may lose what has changed; free some space, or \
                  make the directory writable for this user"
             );
             let fault = format!(

@@ -202,7 +202,7 @@ pub(crate) struct PeerReport<'a> {
     /// the reason was `command` or `left`, and the connection to the server ended within two
     /// seconds after that event.
     pub(crate) removal: Option<Removal>,
-    /// Round-trip figures.
+    /// Round-trip statistics.
     pub(crate) ping: PingReport,
     /// `changed`, `removed` or `new` if it differs from the database, else `null`.
     pub(crate) record: Option<RecordStanding>,
@@ -282,7 +282,7 @@ pub(crate) enum LastResult {
     Timeout,
 }
 
-/// Round-trip figures.
+/// Round-trip statistics.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]

@@ -50,6 +50,7 @@ fn tell(stream: UnixStream) -> Result {
 fn count(arguments: &str, megabytes: u64, text: &str) -> Result<usize> {
     let place = Place::new()?;
     let listener = UnixListener::bind(place.control())?;
+    place.name_for_observers()?;
     let mut command = place.command();
     let mut child = command
         .args(arguments.split_whitespace())

@@ -2,9 +2,10 @@
 //! `metrics`, and the alert rules and the dashboard that are made of them.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -323,6 +324,23 @@ fn a_service_without_a_place_is_up() -> Result {
     let core = place.core(Script::steps([Step::Anonymous(Reply::Busy { why })]))?;
     assert_snapshot!(place.run("metrics --format prometheus")?);
     core.asked()?;
+    Ok(())
+}
+
+/// If core is stopped, systemd starts it when somebody connects to this socket.
+#[test]
+fn metrics_do_not_connect_to_the_control_socket() -> Result {
+    let place = Place::new()?;
+    let control = UnixListener::bind(place.control())?;
+    control.set_nonblocking(true)?;
+    let outcome = place.run("metrics --format prometheus")?;
+    assert_eq!(outcome.code, Some(69), "{outcome}");
+    assert!(
+        outcome.stdout.contains("\ntripe_connect_up 0\n"),
+        "{outcome}"
+    );
+    let connected = control.accept().map_err(|error| error.kind());
+    assert_eq!(connected.err(), Some(ErrorKind::WouldBlock));
     Ok(())
 }
 

@@ -100,9 +100,19 @@ impl Place {
         Ok(Outcome::new(&command.output()?, self.dir.path()))
     }
 
-    /// Starts a core that serves one operator.
+    /// Starts a core that serves one operator, on whichever of its sockets.
     pub(crate) fn core(&self, script: Script) -> Result<Core> {
+        self.name_for_observers()?;
         self.core_on("control.sock", 0o600, script)
+    }
+
+    /// Makes the control socket the observers' socket as well.
+    pub(crate) fn name_for_observers(&self) -> Result {
+        let observe = self.path("observe.sock");
+        if !observe.is_symlink() {
+            std::os::unix::fs::symlink("control.sock", observe)?;
+        }
+        Ok(())
     }
 
     /// Starts a core that serves one caller on this socket.

@@ -505,7 +505,7 @@ pub struct PeerStatus {
     /// The history of its connection.
     #[serde(default)]
     pub connection: ConnectionStatus,
-    /// Round-trip figures.
+    /// Round-trip statistics.
     pub statistics: PingStatistics,
     /// Its scripts that need attention.
     #[serde(default, skip_serializing_if = "PeerScripts::is_empty")]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Round-trip statistics of one adopted peer: the figures of `info` in the manual.
+//! Round-trip statistics of one adopted peer: those of `info` in the manual.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub enum LastPing {
     Timeout,
 }
 
-/// The figures since adoption. Core and the pinger compute the same figures from the same results,
+/// The statistics since adoption. Core and the pinger compute the same from the same results,
 /// so that each can restore those of the other.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -128,7 +128,7 @@ pub(crate) type State = Result<(ServiceStatus, Vec<PeerStatus>), ControlError>;
 /// The present state. `limit` is for the whole answer, in addition to the limits for each message.
 pub(crate) async fn state(common: &Common, limit: Option<Duration>) -> State {
     let state = async {
-        let mut control = common.observe().await?;
+        let mut control = common.observe_if_running().await?;
         let (reader, service) = StateReader::begin(&mut control).await?;
         Ok((service, reader.rest().await?))
     };
