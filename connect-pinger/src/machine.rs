@@ -6,7 +6,7 @@
 //! well.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use connect_ipc::PeerId;
@@ -14,6 +14,7 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::pinger::{FromPinger, PingOrder, Remembered, ToPinger, Watched};
 use connect_liveness::{CatchUp, Liveness};
+use foldhash::{HashMap, HashMapExt as _};
 use serde::{Deserialize, Serialize};
 
 /// How far ahead all pings are ordered, so that ten wake-ups a second are enough for any number of

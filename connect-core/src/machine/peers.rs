@@ -17,7 +17,7 @@ use connect_policy::pinging::PingKind;
 use peerdb::{Database, Record};
 use serde::{Deserialize, Serialize};
 use tripe_admin::Address;
-use tripe_admin::session::Tag;
+use tripe_admin::Tag;
 
 use super::addresses::Addresses;
 use super::departures::Departures;

@@ -258,7 +258,7 @@ mod tests {
         };
         assert_eq!(
             text(&results),
-            "{\"results\":{\"at\":5,\"ended\":[[1,2,{\"reply\":1.5}],[2,9,\"timeout\"]]}}\n"
+            "{\"results\":{\"at\":5,\"ended\":[[1,2,1.5],[2,9,\"timeout\"]]}}\n"
         );
         let spelt_out = r#"{"results":{"ended":[{"peer":1,"seq":2,"result":{"reply":1.5}},
                                        {"result":"timeout","peer":2,"seq":9}],"at":5}}"#;

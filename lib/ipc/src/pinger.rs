@@ -8,7 +8,11 @@
 //! core -> pinger   results                 how they ended
 //! ```
 
-use serde::{Deserialize, Serialize, Serializer};
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, IntoDeserializer as _, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::PeerId;
 use crate::clock::Monotonic;
@@ -73,7 +77,7 @@ pub struct Watched {
     /// The state of its checks; `None` for a peer that is already watched and of which only the
     /// plan has changed.
     pub phase: Option<PingPhase>,
-    /// Figures so far.
+    /// Statistics so far.
     #[serde(default, skip_serializing_if = "is_default")]
     pub statistics: PingStatistics,
 }
@@ -98,8 +102,8 @@ pub enum PingResult {
     Void,
 }
 
-/// The end of one ping. Written as an array of its fields, since there is one for each ping; read
-/// as an object as well.
+/// The end of one ping. Written as an array of its fields, since there is one for each ping, and
+/// a reply as the milliseconds that it took; read as an object as well.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub struct EndedPing {
@@ -108,13 +112,51 @@ pub struct EndedPing {
     /// Which ping.
     pub seq: u32,
     /// How it ended.
+    #[serde(deserialize_with = "result_or_millis")]
     pub result: PingResult,
 }
 
 impl Serialize for EndedPing {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.peer, self.seq, self.result).serialize(serializer)
+        let (peer, seq) = (self.peer, self.seq);
+        match self.result {
+            PingResult::Reply(millis) => (peer, seq, millis).serialize(serializer),
+            result => (peer, seq, result).serialize(serializer),
+        }
     }
+}
+
+/// Reads a result; a number is a reply after so many milliseconds.
+fn result_or_millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PingResult, D::Error> {
+    struct ResultOrMillis;
+
+    impl<'de> Visitor<'de> for ResultOrMillis {
+        type Value = PingResult;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("milliseconds, or another result of a ping")
+        }
+
+        fn visit_f64<E: de::Error>(self, millis: f64) -> Result<PingResult, E> {
+            Ok(PingResult::Reply(millis))
+        }
+
+        fn visit_u64<E: de::Error>(self, millis: u64) -> Result<PingResult, E> {
+            let millis = u32::try_from(millis)
+                .map_err(|_| E::invalid_value(Unexpected::Unsigned(millis), &self))?;
+            self.visit_f64(f64::from(millis))
+        }
+
+        fn visit_str<E: de::Error>(self, word: &str) -> Result<PingResult, E> {
+            PingResult::deserialize(word.into_deserializer())
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PingResult, A::Error> {
+            PingResult::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_any(ResultOrMillis)
 }
 
 /// From core to the pinger. `at` is when core has done the same to its own copies: if the pinger
@@ -205,7 +247,7 @@ pub struct Remembered {
     pub name: String,
     /// The state of its checks.
     pub phase: PingPhase,
-    /// Figures so far.
+    /// Statistics so far.
     pub statistics: PingStatistics,
 }
 

@@ -16,6 +16,7 @@ pub mod line;
 pub mod message;
 pub mod note;
 pub mod session;
+mod tag;
 pub mod token;
 pub mod version;
 
@@ -23,4 +24,5 @@ pub use address::Address;
 pub use interval::Interval;
 pub use message::Failure;
 pub use note::Note;
+pub use tag::Tag;
 pub use token::{Words, split};

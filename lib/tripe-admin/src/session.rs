@@ -23,6 +23,7 @@ use std::fmt;
 use crate::bytes;
 use crate::message::{Failure, ServerLine};
 use crate::note::Note;
+use crate::tag::Tag;
 use crate::token::{self, Words};
 
 /// The longest line that may be sent to the server, newline not counted (tripe-admin.md, 1.2).
@@ -51,35 +52,6 @@ pub enum Refused {
     /// which its answer would be taken for that of another command.
     #[error("the server cannot be reached")]
     NotConnected,
-}
-
-/// Names a background job of this connection.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Tag {
-    slot: u32,
-    /// Which use of the slot this is, so that a late line for an earlier job is not taken for one
-    /// of the present job.
-    generation: u32,
-}
-
-impl fmt::Display for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "c{}.{}", self.slot, self.generation)
-    }
-}
-
-impl Tag {
-    fn parse(text: &str) -> Option<Self> {
-        let numbers = text.strip_prefix('c')?;
-        // The dot is one of the first bytes, so a search byte by byte is fastest. Each ping has
-        // three lines with a tag.
-        let dot = numbers.bytes().position(|byte| byte == b'.')?;
-        let (slot, generation) = (numbers.get(..dot)?, numbers.get(dot + 1..)?);
-        Some(Tag {
-            slot: slot.parse().ok()?,
-            generation: generation.parse().ok()?,
-        })
-    }
 }
 
 /// What a line from the server means to the caller.
@@ -234,7 +206,6 @@ impl<T> Session<T> {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        use fmt::Write as _;
         let slot = match self.free.last() {
             Some(slot) => *slot,
             // More jobs than a u32 counts do not fit into memory.
@@ -247,8 +218,8 @@ impl<T> Session<T> {
         let tag = Tag { slot, generation };
         self.scratch.clear();
         self.scratch.push_str(keyword);
-        // Writing to a string cannot fail.
-        let _ = write!(self.scratch, " -background {tag}");
+        self.scratch.push_str(" -background ");
+        tag.push(&mut self.scratch);
         for word in words {
             token::push_word(&mut self.scratch, word.as_ref());
         }
@@ -601,32 +572,6 @@ mod tests {
             session.receive(&format!("BGOK {tag}")),
             Event::Strange { .. }
         ));
-    }
-
-    #[test]
-    fn a_tag_is_read_as_it_is_written_and_nothing_else_is_one() {
-        for tag in [(0, 0), (7, 1), (4_294_967_295, 4_294_967_295)] {
-            let (slot, generation) = tag;
-            let tag = Tag { slot, generation };
-            assert_eq!(Tag::parse(&tag.to_string()), Some(tag));
-        }
-        for text in [
-            "",
-            "c",
-            "c.",
-            "c1",
-            "c1.",
-            "c.1",
-            "1.1",
-            "c1.2.3",
-            "c1.x",
-            "c-1.1",
-            "c 1.1",
-            "c4294967296.0",
-            "C1.1",
-        ] {
-            assert_eq!(Tag::parse(text), None, "{text}");
-        }
     }
 
     #[test]

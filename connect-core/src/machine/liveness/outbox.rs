@@ -43,8 +43,8 @@ struct Waiting {
 impl Waiting {
     /// From when on they leave if core is awake for another reason.
     fn is_ripe(self, now: Monotonic) -> bool {
-        let half = self.until.since(self.since) / 2;
-        now >= self.since + half.max(REST) || now >= self.until
+        let most = self.until.since(self.since) * 3 / 4;
+        now >= self.since + most.max(REST) || now >= self.until
     }
 }
 
@@ -200,7 +200,8 @@ mod tests {
         assert_eq!(outbox.take_due(later), None);
         assert_eq!(outbox.deadline(), Some(NOW + half));
         // If core is awake anyway.
-        let awake = NOW + half / 2;
+        assert_eq!(outbox.take_due(NOW + half / 2), None);
+        let awake = NOW + half * 3 / 4;
         assert_eq!(outbox.take_due(awake).unwrap(), [results(later, &[1, 2])]);
         assert_eq!(outbox.deadline(), None);
         assert_eq!(outbox.take_due(awake), None);
