@@ -38,6 +38,7 @@ mod started;
 mod tap;
 #[cfg(test)]
 pub(crate) mod testing;
+mod told;
 mod turns;
 mod unwritten;
 
@@ -126,7 +127,7 @@ impl Host {
 }
 
 /// What is promised of the product alone.
-fn product() -> [Box<dyn Rule>; 18] {
+fn product() -> [Box<dyn Rule>; 19] {
     [
         Box::<jobs::Jobs>::default(),
         Box::<requests::Requests>::default(),
@@ -138,6 +139,7 @@ fn product() -> [Box<dyn Rule>; 18] {
         Box::<late::Late>::default(),
         Box::<rows::Rows>::default(),
         Box::<events::Events>::default(),
+        Box::<told::Told>::default(),
         Box::<turns::Turns>::default(),
         Box::<sizes::Sizes>::default(),
         Box::<helpers::Helpers>::default(),

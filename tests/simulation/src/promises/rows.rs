@@ -68,14 +68,14 @@ fn look(now: &Moment<'_>, view: &View<'_>) -> Verdict {
             continue;
         }
         let address = words(peer.addr);
-        if row.address.as_ref().is_some_and(|it| *it != address) {
+        if row.address.as_ref() != Some(&address) {
             let told = row.address;
             return broken(format!(
                 "{} is at {address}, and the state says {told:?}",
                 peer.name
             ));
         }
-        if row.interface.as_ref().is_some_and(|it| *it != peer.ifname) {
+        if row.interface.as_ref() != Some(&peer.ifname) {
             let (name, interface, told) = (peer.name, peer.ifname, row.interface);
             return broken(format!(
                 "{name} has {interface}, and the state says {told:?}"
@@ -90,12 +90,34 @@ fn look(now: &Moment<'_>, view: &View<'_>) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use connect_core::machine::Input;
+    use connect_ipc::clock::Monotonic;
+
     use super::super::testing::{Sight, joined, server, view};
     use super::*;
 
-    /// What is seen of a core that knows these peers, while the server has those.
-    fn look_at(known: &[&str], present: &[&str]) -> Verdict {
-        let (core, server) = (joined(&[], known), server(present));
+    /// When core hears the answers, in nanoseconds: when it has joined.
+    const NOW: u64 = 1_000_000_000_000;
+
+    /// What is seen of a core that knows these peers, while the server has those. The server has
+    /// answered two questions about each, for the interface and for the address, and `tell` makes
+    /// of the right answer what it told.
+    fn look_after(
+        known: &[&str],
+        present: &[&str],
+        tell: impl Fn(usize, String) -> Option<String>,
+    ) -> Verdict {
+        let (mut core, server) = (joined(&[], known), server(present));
+        for peer in server.peers() {
+            let answers = [peer.ifname.clone(), words(peer.addr)];
+            for (question, answer) in answers.into_iter().enumerate() {
+                let told = tell(question, answer).map(|told| format!("INFO {told}"));
+                for line in told.into_iter().chain(["OK".to_owned()]) {
+                    let mut out = Vec::new();
+                    core.handle(Input::ServerLine(line.into()), Monotonic(NOW), &mut out);
+                }
+            }
+        }
         let mut sight = Sight::new::<Rows>(&[]);
         sight.later(100);
         view(|view| {
@@ -106,6 +128,27 @@ mod tests {
                 ..view
             }))
         })
+    }
+
+    /// As [`look_after`], with a server that tells everything.
+    fn look_at(known: &[&str], present: &[&str]) -> Verdict {
+        look_after(known, present, |_, answer| Some(answer))
+    }
+
+    #[test]
+    fn an_interface_or_an_address_that_is_wrong_or_missing_breaks_it() {
+        for wrong in [None, Some("INET 192.0.2.1 1".to_owned())] {
+            for of in [0, 1] {
+                let broken = look_after(&["p"], &["p"], |question, answer| {
+                    if question == of {
+                        wrong.clone()
+                    } else {
+                        Some(answer)
+                    }
+                });
+                assert!(matches!(broken, Err((Promise::Rows, _))), "{broken:?}");
+            }
+        }
     }
 
     #[test]
