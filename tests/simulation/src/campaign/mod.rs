@@ -25,7 +25,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use simulation::plan::{NEWER_FROM, Profile};
+use simulation::plan::{GREETED_FROM, Profile};
 use simulation::world::Digesting;
 
 use planted::{Accused, Planted};
@@ -38,7 +38,7 @@ use work::{Play, Runner, Work};
 use worker::Elsewhere;
 
 /// The first fresh seed: it has all kinds of faults.
-const FRESH: u64 = NEWER_FROM;
+const FRESH: u64 = GREETED_FROM;
 
 /// How many seeds are named before each is played; of more, failures are named.
 const NAMED: u64 = 20;

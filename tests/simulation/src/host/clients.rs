@@ -47,6 +47,17 @@ pub(crate) enum ClientStep {
     OtherHelper(Part, crate::instant::Instant),
 }
 
+/// A challenge that a `passive' command was told.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) peer: String,
+    pub(crate) challenge: String,
+    /// Of the command.
+    tag: String,
+    /// Which run of the server has made it.
+    pub(crate) run: u64,
+}
+
 /// All clients.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
@@ -60,8 +71,8 @@ pub(crate) struct Clients {
     tags: u64,
     /// The submitter's `passive' commands that are open: the peers that they wait for, by tag.
     waiting: BTreeMap<String, String>,
-    /// The latest peer whose challenge the submitter was told, and that challenge.
-    pub(crate) awaited: Option<(String, String)>,
+    /// The latest challenge that the submitter was told and that nobody has greeted with.
+    pub(crate) told: Option<Told>,
     /// After how many more lines of core to the server the submitter cancels a job.
     pub(crate) cancel_after: Option<u32>,
     pub(crate) viewers: Viewers,
@@ -79,7 +90,7 @@ impl Host {
         self.clients.tags += 1;
         let tag = format!("c{}", self.clients.tags);
         let line = format!("SVCSUBMIT -background {tag} connect {}", words.join(" "));
-        if let [command, user] = words
+        if let [command, .., user] = words
             && command == "passive"
             && let Some((_, peer)) = self.site.users.iter().find(|(name, _)| name == user)
         {
@@ -88,6 +99,12 @@ impl Host {
         self.clients.open.insert(tag);
         self.client_writes(client, &line, shared);
         true
+    }
+
+    /// Whether the command is still open that was told this challenge. One that was cancelled is
+    /// not, though the server says nothing of it any more.
+    pub(crate) fn is_awaited(&self, told: &Told) -> bool {
+        self.clients.open.contains(&told.tag)
     }
 
     /// The submitter cancels the latest of its jobs. Whether one was open.
@@ -299,7 +316,12 @@ impl Host {
                 && let (Some(tag), Some(challenge)) = (first, words.next())
                 && let Some(peer) = self.clients.waiting.get(tag)
             {
-                self.clients.awaited = Some((peer.clone(), challenge.to_owned()));
+                self.clients.told = Some(Told {
+                    peer: peer.clone(),
+                    challenge: challenge.to_owned(),
+                    tag: tag.to_owned(),
+                    run: self.server.runs,
+                });
             }
         } else if let Some((from, run)) = self.clients.scripts.get(&client).copied() {
             // Any trouble is what a real script would write to its standard error.

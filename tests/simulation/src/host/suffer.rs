@@ -373,18 +373,30 @@ impl Host {
         self.control(Control::Knock { name, from }, shared)
     }
 
-    /// A greeting comes in: that of the partner for which a challenge was asked for last, or one
-    /// with a challenge that the server never made.
+    /// A greeting comes in: that of the partner for which a challenge was told last, or one with a
+    /// challenge that no server has made. Whether the first is in time, nobody knows beforehand, so
+    /// it counts as what it turns out to be.
     fn greet<W: Watcher>(&mut self, greeting: Greeting, shared: &mut Shared<W>) -> bool {
-        let (challenge, from) = match greeting {
-            Greeting::Live => match self.clients.awaited.take() {
-                Some((peer, challenge)) => (challenge, self.address_of(&peer, shared)),
-                None => return false,
-            },
-            Greeting::Stale => ("Dw4NDAsKCQgHBgUEAwIBAA==".to_owned(), reflected(9_997)),
+        if greeting == Greeting::Stale {
+            let from = reflected(9_997).to_string();
+            return self.lab(&["GREETING", "Dw4NDAsKCQgHBgUEAwIBAA==", &from], shared);
+        }
+        let Some(told) = self.clients.told.take() else {
+            return false;
         };
-        let from = from.to_string();
-        self.lab(&["GREETING", &challenge, &from], shared)
+        let from = self.address_of(&told.peer, shared).to_string();
+        let came = if self.is_awaited(&told) {
+            Greeting::Live
+        } else {
+            Greeting::Late
+        };
+        // A server that was started since does not know the challenge.
+        let is_known = told.run == self.server.runs;
+        if self.lab(&["GREETING", &told.challenge, &from], shared) && is_known {
+            let coverage = &mut shared.summary.coverage;
+            coverage.took_effect("greeting", Some(came.name()), 1);
+        }
+        false
     }
 
     fn operator<W: Watcher>(&mut self, act: &OperatorAct, shared: &mut Shared<W>) -> bool {

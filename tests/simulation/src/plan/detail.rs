@@ -100,10 +100,13 @@ impl OthersAct {
 }
 
 impl Greeting {
-    const fn name(self) -> &'static str {
+    /// The name under which it is counted.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Greeting::Live => "greeting: awaited",
-            Greeting::Stale => "greeting: not awaited",
+            Greeting::Late => "greeting: too late",
+            Greeting::Stale => "greeting: made up",
         }
     }
 }

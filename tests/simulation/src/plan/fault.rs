@@ -436,6 +436,8 @@ pub enum Greeting {
     /// With a challenge that core waits for.
     Live,
     /// With one that it does not wait for any more.
+    Late,
+    /// With one that no server has made.
     Stale,
 }
 

@@ -11,7 +11,7 @@ use super::fault::{
     OthersAct, PathChange, When,
 };
 use super::host::{HostId, Part, Way};
-use super::profile::{CALM, Kind, NEWER, NEWER_FROM, Profile, RATES};
+use super::profile::{CALM, GREETED, GREETED_FROM, Kind, NEWER, NEWER_FROM, Profile, RATES};
 use super::site::{HostSite, Site};
 use super::{Plan, Timed};
 use crate::chance::{Chances, What};
@@ -64,6 +64,7 @@ impl Plan {
                 site: &site,
                 calm,
                 is_newer,
+                is_greeted: seed >= GREETED_FROM,
             };
             maker.add(quiet_from, &mut faults);
         }
@@ -85,6 +86,7 @@ struct Maker<'a> {
     site: &'a Site,
     calm: bool,
     is_newer: bool,
+    is_greeted: bool,
 }
 
 const DAY: u64 = 86_400_000_000_000;
@@ -97,7 +99,9 @@ impl Maker<'_> {
             return;
         }
         let newer = NEWER.iter().filter(|_| self.is_newer);
-        for ((kind, rate), number) in RATES.iter().chain(newer).zip(0u64..) {
+        let greeted = GREETED.iter().filter(|_| self.is_greeted);
+        let rates = RATES.iter().chain(newer).chain(greeted);
+        for ((kind, rate), number) in rates.zip(0u64..) {
             let mut draw = self.chances.of(What::Faults, self.host, number, 0);
             let divisor = 10 * if self.calm { CALM } else { 1 };
             // In millionths, so that a short run has its share of what is rare.
@@ -114,6 +118,8 @@ impl Maker<'_> {
                     faults.extend(self.unwatch(at, &mut draw).into_iter().flatten());
                 } else if *kind == Kind::Name {
                     faults.extend(self.misname(at, &mut draw).into_iter().flatten());
+                } else if *kind == Kind::Greeted {
+                    faults.extend(self.greeted(at, &mut draw).into_iter().flatten());
                 } else if let Some(fault) = self.fault(*kind, &mut draw) {
                     faults.push(Timed {
                         at,
@@ -172,6 +178,36 @@ impl Maker<'_> {
             fault,
         };
         Some([timed(at, name), timed(at + Duration::from_secs(1), moves)])
+    }
+
+    /// Somebody waits for a greeting. It comes in time; or after the time of the command is over;
+    /// or after the command was cancelled.
+    fn greeted(&self, at: Instant, draw: &mut Rng) -> Option<Vec<Timed>> {
+        let user = pick(draw, &self.here()?.users)?.0.as_str();
+        // In milliseconds.
+        let (words, limit) = match draw.below(4) {
+            0 => (vec!["passive", "-timeout", "3", user], 3_000),
+            _ => (vec!["passive", user], 30_000),
+        };
+        let words = words.into_iter().map(str::to_owned).collect();
+        let mut faults = vec![(Duration::ZERO, Fault::Command { words })];
+        let (greeting, after) = match draw.below(4) {
+            0 => (Greeting::Late, between(draw, limit + 500, 1_200_000)),
+            1 => {
+                let cancelled = between(draw, 100, limit / 2);
+                faults.push((cancelled, Fault::CancelJob { after: 0 }));
+                (Greeting::Late, cancelled + between(draw, 100, 1_200_000))
+            }
+            _ => (Greeting::Live, between(draw, 10, limit - 500)),
+        };
+        faults.push((after, Fault::Greeting { greeting }));
+        let timed = faults.into_iter().map(|(after, fault)| Timed {
+            at: at + after,
+            when: When::Now,
+            host: self.host,
+            fault,
+        });
+        Some(timed.collect())
     }
 
     /// A peer that is looked up by its host name.
@@ -307,8 +343,8 @@ impl Maker<'_> {
                     _ => Greeting::Live,
                 },
             },
-            // Two faults each, which are made elsewhere.
-            Kind::Unwatch | Kind::Name => return None,
+            // Several faults each, which are made elsewhere.
+            Kind::Unwatch | Kind::Name | Kind::Greeted => return None,
         })
     }
 

@@ -82,6 +82,7 @@ pub(super) enum Kind {
     KillServer,
     OtherSite,
     Greeting,
+    Greeted,
 }
 
 /// Each kind, and how often it comes on a host in ten days of a storm. The order is part of what a
@@ -131,6 +132,13 @@ pub(super) const NEWER: &[(Kind, u64)] = &[
 /// The first seed whose plans have what was added last. Those of smaller seeds stay what they were
 /// when these seeds were played first, or failed.
 pub const NEWER_FROM: u64 = 70_000_000;
+
+/// The same of kinds that only seeds from [`GREETED_FROM`] on have.
+pub(super) const GREETED: &[(Kind, u64)] = &[(Kind::Greeted, 40)];
+
+/// The first seed whose plans have greetings for commands that wait for them, and with that all
+/// kinds of faults. It is greater than all seeds that were played before there were these.
+pub const GREETED_FROM: u64 = 90_000_000;
 
 /// How many times less comes in a calm time.
 pub(super) const CALM: u64 = 40;
