@@ -75,6 +75,15 @@ pub(crate) fn serve() -> Result<()> {
     Ok(())
 }
 
+/// What comes of asking a worker.
+enum Asked {
+    Answered(Answer),
+    /// It has ended without a word.
+    Ended,
+    /// It took longer than it may.
+    TooLong,
+}
+
 /// A worker that runs.
 #[derive(Debug)]
 struct Worker {
@@ -118,10 +127,8 @@ fn lines(output: ChildStdout) -> Receiver<String> {
 }
 
 impl Worker {
-    fn start() -> Result<Self> {
-        let program = std::env::current_exe().context("cannot find this program")?;
-        let mut child = Command::new(program)
-            .arg(TASK)
+    fn start(mut command: Command) -> Result<Self> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -135,23 +142,21 @@ impl Worker {
         })
     }
 
-    /// What it answers within `limit`; `None` if it has ended without a word.
-    fn ask(&mut self, order: &Order, limit: Duration) -> Result<Option<Answer>> {
+    /// What it answers within `limit`. If that is over, it is ended.
+    fn ask(&mut self, order: &Order, limit: Duration) -> Result<Asked> {
         let mut line = serde_json::to_string(order)?;
         line.push('\n');
         if self.orders.write_all(line.as_bytes()).is_err() {
-            return Ok(None);
+            return Ok(Asked::Ended);
         }
         match self.answers.recv_timeout(limit) {
-            Ok(line) => Ok(Some(
+            Ok(line) => Ok(Asked::Answered(
                 serde_json::from_str(&line).context("cannot read what a worker answers")?,
             )),
-            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Ok(Asked::Ended),
             Err(RecvTimeoutError::Timeout) => {
                 self.child.kill().context("cannot end a worker")?;
-                let seconds = limit.as_secs();
-                let text = format!("the run has no end: it took more than {seconds} s");
-                Ok(Some(Answer::Panicked(text)))
+                Ok(Asked::TooLong)
             }
         }
     }
@@ -173,6 +178,8 @@ pub(crate) struct Elsewhere {
     processor_time: Duration,
     /// How long a run may take by the clock.
     limit: Duration,
+    /// What a shell does in place of this program, in tests.
+    script: Option<String>,
 }
 
 impl Default for Elsewhere {
@@ -181,6 +188,7 @@ impl Default for Elsewhere {
             worker: None,
             processor_time: Duration::ZERO,
             limit: LIMIT,
+            script: None,
         }
     }
 }
@@ -193,46 +201,110 @@ impl Drop for Elsewhere {
     }
 }
 
-impl Runner for Elsewhere {
-    fn run(&mut self, work: &Work, play: &Play) -> Result<Outcome> {
+/// What came of an order.
+enum Came {
+    /// It was played, or something in it panicked.
+    Out(Outcome),
+    /// The process has ended without a word; how.
+    Ended(String),
+    /// It took longer than it may.
+    TooLong,
+}
+
+impl Elsewhere {
+    /// What a worker is started with.
+    fn command(&self) -> Result<Command> {
+        if let Some(script) = &self.script {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            return Ok(command);
+        }
+        let program = std::env::current_exe().context("cannot find this program")?;
+        let mut command = Command::new(program);
+        command.arg(TASK);
+        Ok(command)
+    }
+
+    /// Has a process play this for at most so long.
+    fn order(&mut self, work: &Work, play: &Play, limit: Duration) -> Result<Came> {
         let order = Order {
             work: work.clone(),
             play: play.clone(),
         };
         let mut worker = match self.worker.take() {
             Some(worker) => worker,
-            None => Worker::start()?,
+            None => Worker::start(self.command()?)?,
         };
-        let limit = self.limit + extra(&work.plan());
-        let text = match worker.ask(&order, limit)? {
-            Some(Answer::Played { outcome, took }) => {
+        Ok(match worker.ask(&order, limit)? {
+            Asked::Answered(Answer::Played { outcome, took }) => {
                 self.processor_time += took;
                 self.worker = Some(worker);
-                return Ok(outcome);
+                Came::Out(outcome)
             }
-            Some(Answer::Failed(why)) => {
+            Asked::Answered(Answer::Failed(why)) => {
                 self.worker = Some(worker);
                 return Err(anyhow::Error::msg(why));
             }
-            Some(Answer::Panicked(text)) => {
+            Asked::Answered(Answer::Panicked(text)) => {
                 worker.end();
-                text
+                Came::Out(panicked(work, text))
             }
-            None => worker.end(),
-        };
-        // Nobody knows at which instant it was.
-        let until = work.plan().until;
-        let broken = Broken {
-            promise: Promise::NoPanic,
-            at: until,
-            host: HostId(0),
-            text,
-        };
-        Ok(Outcome {
-            summary: None,
-            broken: Some(broken),
-            until,
+            Asked::Ended => Came::Ended(worker.end()),
+            Asked::TooLong => {
+                worker.end();
+                Came::TooLong
+            }
         })
+    }
+
+    /// What came of a run; nothing, if it took longer than it may. A process that has ended without
+    /// a word may have been ended by somebody, so its run is played once more: only one that ends
+    /// so again has failed.
+    fn play(&mut self, work: &Work, play: &Play, limit: Duration) -> Result<Option<Outcome>> {
+        for is_again in [false, true] {
+            match self.order(work, play, limit)? {
+                Came::Out(outcome) => {
+                    if is_again {
+                        eprintln!("{}: this was not repeated", work.name());
+                    }
+                    return Ok(Some(outcome));
+                }
+                Came::TooLong => return Ok(None),
+                Came::Ended(how) if is_again => return Ok(Some(panicked(work, how))),
+                Came::Ended(how) => eprintln!("{}: {how}; it is played again", work.name()),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Of a run in which something panicked. Nobody knows at which instant it was.
+fn panicked(work: &Work, text: String) -> Outcome {
+    let until = work.plan().until;
+    let broken = Broken {
+        promise: Promise::NoPanic,
+        at: until,
+        host: HostId(0),
+        text,
+    };
+    Outcome {
+        summary: None,
+        broken: Some(broken),
+        until,
+    }
+}
+
+impl Runner for Elsewhere {
+    fn run(&mut self, work: &Work, play: &Play) -> Result<Outcome> {
+        let limit = self.limit + extra(&work.plan());
+        let outcome = self.play(work, play, limit)?;
+        Ok(outcome.unwrap_or_else(|| {
+            let seconds = limit.as_secs();
+            panicked(
+                work,
+                format!("the run has no end: it took more than {seconds} s"),
+            )
+        }))
     }
 
     fn processor_time(&self) -> Duration {
@@ -251,25 +323,42 @@ mod tests {
     /// What comes of a run whose worker reads the order and then does this.
     fn play(script: &str, limit: Duration) -> Result<Outcome> {
         let _alone = alone();
-        let mut child = Command::new("sh")
-            .args(["-c", &format!("read order; {script}")])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let orders = child.stdin.take().context("no input")?;
-        let answers = lines(child.stdout.take().context("no output")?);
-        let worker = Worker {
-            child,
-            orders,
-            answers,
-        };
-        let mut elsewhere = Elsewhere {
-            worker: Some(worker),
-            limit,
-            ..Elsewhere::default()
-        };
+        let mut elsewhere = Elsewhere::default();
+        elsewhere.limit = limit;
+        elsewhere.script = Some(format!("read order; {script}"));
         let work = Work::Seed(Shape::mixed(1, Profile::Storm));
         elsewhere.run(&work, &Play::default())
+    }
+
+    fn says(answer: &Answer) -> String {
+        format!("echo '{}'", serde_json::to_string(answer).unwrap())
+    }
+
+    /// What a worker answers that has played a run which broke nothing.
+    fn played() -> (Answer, Outcome) {
+        let outcome = Outcome {
+            summary: None,
+            broken: None,
+            until: simulation::instant::Instant(3),
+        };
+        let answer = Answer::Played {
+            outcome: outcome.clone(),
+            took: Duration::ZERO,
+        };
+        (answer, outcome)
+    }
+
+    #[test]
+    fn an_end_without_a_word_that_is_not_repeated_breaks_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let mark = directory.path().join("mark");
+        let mark = mark.display();
+        let (answer, outcome) = played();
+        let script = format!(
+            "[ -e '{mark}' ] || {{ : >'{mark}'; kill $$; }}; {}",
+            says(&answer)
+        );
+        assert_eq!(play(&script, LIMIT).unwrap(), outcome);
     }
 
     #[test]
@@ -294,18 +383,8 @@ mod tests {
 
     #[test]
     fn what_was_played_or_could_not_be_keeps_it() {
-        let outcome = Outcome {
-            summary: None,
-            broken: None,
-            until: simulation::instant::Instant(3),
-        };
-        let took = Duration::ZERO;
-        let played = Answer::Played {
-            outcome: outcome.clone(),
-            took,
-        };
-        let says = |answer: &Answer| format!("echo '{}'", serde_json::to_string(answer).unwrap());
-        assert_eq!(play(&says(&played), LIMIT).unwrap(), outcome);
+        let (answer, outcome) = played();
+        assert_eq!(play(&says(&answer), LIMIT).unwrap(), outcome);
         let failed = Answer::Failed("no room".to_owned());
         let error = play(&says(&failed), LIMIT).unwrap_err();
         assert_eq!(error.to_string(), "no room");
