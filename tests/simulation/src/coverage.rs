@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! How often each kind of fault was planned, was done, and had an effect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -54,12 +54,15 @@ impl Coverage {
         }
     }
 
-    /// The faults that were planned and never had an effect: the storm does not reach them.
+    /// The faults that were planned and never had an effect, and those of this list that were not
+    /// even planned: the storm does not reach them.
     #[must_use]
-    pub fn without_effect(&self) -> Vec<&str> {
-        let rows = self.0.iter();
-        let rows = rows.filter(|(_, count)| count.planned > 0 && count.effective == 0);
-        rows.map(|(name, _)| name.as_str()).collect()
+    pub fn without_effect<'a>(&'a self, expected: &[&'a str]) -> BTreeSet<&'a str> {
+        let planned = self.0.iter().filter(|(_, count)| count.planned > 0);
+        let planned = planned.map(|(name, _)| name.as_str());
+        let has_effect = |name: &str| self.0.get(name).is_some_and(|it| it.effective > 0);
+        let all = planned.chain(expected.iter().copied());
+        all.filter(|name| !has_effect(name)).collect()
     }
 
     /// A line for each name; empty if there is none.
@@ -96,7 +99,9 @@ mod tests {
         all.add(&one);
         assert_eq!(all.of("quit").planned, 4);
         assert_eq!(all.of("reboot").effective, 2);
-        assert_eq!(all.without_effect(), ["quit"]);
+        assert_eq!(all.without_effect(&[]), ["quit"].into());
+        let expected = ["reboot", "upgrade"];
+        assert_eq!(all.without_effect(&expected), ["quit", "upgrade"].into());
         let table = all.table();
         assert_eq!(table.lines().count(), 4);
         assert!(table.lines().all(|line| line.len() == 81), "{table}");

@@ -43,7 +43,11 @@ fn perform(options: Options) -> Result<bool> {
             Ok(true)
         }
         Some(Task::Planted {
-            name, seeds, jobs, ..
+            name,
+            seeds,
+            first,
+            jobs,
+            ..
         }) => {
             let all = planted::all(&fixed::directory().join("planted"))?;
             let Some(name) = name else {
@@ -54,7 +58,11 @@ fn perform(options: Options) -> Result<bool> {
             };
             let planted = planted::named(all, &name)?;
             planting::set(planted.number).context("cannot plant it")?;
-            campaign(jobs).planted(&storm(seeds, Size::Small), &planted)
+            let seeds = Seeds {
+                first: Some(first),
+                ..storm(seeds, Size::Small)
+            };
+            campaign(jobs).planted(&seeds, &planted)
         }
         Some(Task::Worker) => campaign::worker::serve().map(|()| true),
     }

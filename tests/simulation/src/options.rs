@@ -43,7 +43,7 @@ pub(crate) enum Task {
     },
     /// Prove that the same plan is the same run, and print its digest
     Prove {
-        /// How many seeds
+        /// How many seeds, from 90,000,000 on
         #[arg(long, default_value_t = 20, value_parser = positive::<u64>)]
         seeds: u64,
         /// Runs at once
@@ -69,6 +69,9 @@ pub(crate) enum Task {
         /// How many seeds may be needed
         #[arg(long, default_value_t = 2_000, value_parser = positive::<u64>)]
         seeds: u64,
+        /// The first seed; those from 90,000,000 on have all kinds of faults
+        #[arg(long, default_value_t = 1)]
+        first: u64,
         /// Runs at once
         #[arg(long, default_value_t = 1, value_parser = positive::<usize>)]
         jobs: usize,
@@ -87,7 +90,8 @@ pub(crate) struct Storm {
     /// How many seeds
     #[arg(long, default_value_t = 100, value_parser = positive::<u64>)]
     seeds: u64,
-    /// The first seed; by default 1, or the next one of the totals
+    /// The first seed; by default 90,000,000, from which on plans have all kinds of faults, or the
+    /// one after the last of the totals if that is greater
     #[arg(long)]
     first: Option<u64>,
     /// How many hosts a site has; the size follows from the seed if neither this nor --peers nor

@@ -25,7 +25,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use simulation::plan::{GREETED_FROM, Profile};
+use simulation::plan::{GREETED_FROM, NAMES, Profile};
 use simulation::world::Digesting;
 
 use planted::{Accused, Planted};
@@ -43,7 +43,7 @@ const FRESH: u64 = GREETED_FROM;
 /// How many seeds are named before each is played; of more, failures are named.
 const NAMED: u64 = 20;
 
-/// After how many runs each fault that was planned must have had an effect once.
+/// After how many runs each fault must have had an effect once.
 const REACHED: u64 = 500;
 
 /// How a campaign is held.
@@ -124,11 +124,9 @@ impl Campaign {
         let unfinished = totals.unfinished();
         let first = match seeds.first {
             Some(first) => first,
-            None if file.is_none() => 1,
             None => {
                 let begun = unfinished.iter().map(|shape| shape.seed).max();
-                let last = totals.largest.max(begun).unwrap_or(0);
-                let next = last.checked_add(1);
+                let next = totals.largest.max(begun).unwrap_or(0).checked_add(1);
                 let next = next.context("the totals have the last seed; give --first")?;
                 next.max(FRESH)
             }
@@ -247,7 +245,7 @@ impl Campaign {
             lines.push((seed(&done.work), line));
             Ok(ControlFlow::Continue(()))
         };
-        let mut work = seeds.from(seeds.first.unwrap_or(1));
+        let mut work = seeds.from(seeds.first.unwrap_or(FRESH));
         pool::play(&mut work, self.jobs, &play, &runner, sink)?;
         lines.sort();
         for (_, line) in lines {
@@ -256,7 +254,8 @@ impl Campaign {
         Ok(same)
     }
 
-    /// Plays seeds with a planted fault until it is found. Gives whether it was.
+    /// Plays seeds with a planted fault until it is found, by default from 1 on: the records of
+    /// which fault is found in which run are of these. Gives whether it was.
     ///
     /// # Errors
     /// If they cannot be played.
@@ -297,12 +296,16 @@ impl Campaign {
 }
 
 /// Whether each fault had an effect, once there were enough storms of sites by the seed; else they
-/// prove less than they seem to. Other runs do not reach everything.
+/// prove less than they seem to. Other runs do not reach everything, and of smaller seeds than
+/// [`FRESH`] only what was planned is expected.
 fn reaches_everything(totals: &Totals) -> bool {
-    let without = totals.storms.coverage.without_effect();
-    if totals.storms.runs < REACHED || without.is_empty() {
+    let storms = &totals.storms;
+    let expected = if storms.fresh < REACHED { &[] } else { NAMES };
+    let without = storms.coverage.without_effect(expected);
+    if storms.runs < REACHED || without.is_empty() {
         return true;
     }
+    let without: Vec<&str> = without.into_iter().collect();
     println!("these had no effect in any run: {}", without.join(", "));
     false
 }

@@ -142,4 +142,10 @@ fn a_fault_that_never_has_an_effect_fails_a_long_campaign() {
     assert!(!reaches_everything(&totals));
     totals.storms.coverage.of("quit").effective = 1;
     assert!(reaches_everything(&totals));
+    totals.storms.fresh = REACHED;
+    assert!(!reaches_everything(&totals), "what was never planned");
+    for name in NAMES {
+        totals.storms.coverage.of(name).effective = 1;
+    }
+    assert!(reaches_everything(&totals));
 }

@@ -16,6 +16,7 @@ use simulation::coverage::Coverage;
 use simulation::plan::Profile;
 use simulation::promise::Broken;
 
+use super::FRESH;
 use super::pool::Done;
 use super::shape::Shape;
 use super::work::Work;
@@ -114,6 +115,8 @@ pub(crate) struct Totals {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Storms {
     pub(crate) runs: u64,
+    /// How many of them have all kinds of faults.
+    pub(crate) fresh: u64,
     pub(crate) coverage: Coverage,
 }
 
@@ -131,8 +134,9 @@ impl Totals {
         self.simulated += line.simulated;
         self.seconds += line.seconds;
         self.coverage.add(&line.coverage);
-        if line.shape.is_some_and(|shape| shape.is_usual()) {
+        if let Some(shape) = line.shape.filter(Shape::is_usual) {
             self.storms.runs += 1;
+            self.storms.fresh += u64::from(shape.seed >= FRESH);
             self.storms.coverage.add(&line.coverage);
         }
         if let Some(broken) = &line.broken {

@@ -7,6 +7,7 @@ mod detail;
 mod fault;
 mod generate;
 mod host;
+mod names;
 mod profile;
 mod site;
 
@@ -20,6 +21,7 @@ pub use fault::{
 };
 pub use generate::Scale;
 pub use host::{HostId, Part, Way};
+pub use names::NAMES;
 pub use profile::{GREETED_FROM, NEWER_FROM, Profile};
 pub use site::{
     Habit, HostSite, Nat, OTHER_SITE, Partner, RecordSite, ScriptHabits, Site, Switching, Weighted,
