@@ -77,11 +77,10 @@ fn directory(work: &Work) -> PathBuf {
 fn smaller(plan: Plan, broken: &Broken, play: &Play, runner: &mut impl Runner) -> Shrunk {
     let begun = Instant::now();
     let mut run = |plan: &Plan| {
-        if begun.elapsed() > LIMIT {
-            return None;
-        }
-        let work = Work::Plan(String::new(), Box::new(plan.clone()));
-        runner.run(&work, play).ok()?.broken
+        let left = LIMIT.checked_sub(begun.elapsed())?;
+        let work = Work::Plan("a smaller plan".to_owned(), Box::new(plan.clone()));
+        // A run that is broken off is no failure, not even of one that had no end.
+        runner.run_within(&work, play, left).ok()??.broken
     };
     shrink(plan, broken, &mut run, Budget::default())
 }

@@ -82,6 +82,19 @@ pub(crate) trait Runner {
     /// If it could not be played; a broken promise is no error.
     fn run(&mut self, work: &Work, play: &Play) -> Result<Outcome>;
 
+    /// Plays one run, and gives nothing if it takes longer than this by the clock.
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    fn run_within(
+        &mut self,
+        work: &Work,
+        play: &Play,
+        _limit: Duration,
+    ) -> Result<Option<Outcome>> {
+        self.run(work, play).map(Some)
+    }
+
     /// The processor time of all its runs so far; nothing, if it does not measure it.
     fn processor_time(&self) -> Duration {
         Duration::ZERO

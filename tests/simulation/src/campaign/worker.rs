@@ -307,6 +307,10 @@ impl Runner for Elsewhere {
         }))
     }
 
+    fn run_within(&mut self, work: &Work, play: &Play, limit: Duration) -> Result<Option<Outcome>> {
+        self.play(work, play, limit)
+    }
+
     fn processor_time(&self) -> Duration {
         self.processor_time
     }
