@@ -202,16 +202,15 @@ impl Host {
         }
     }
 
-    /// Somebody claims the service. Whether there is a server, and nobody has done so before.
-    pub(crate) fn displace<W: Watcher>(&mut self, version: &str, shared: &mut Shared<W>) -> bool {
+    /// Somebody claims the service, if nobody else has done so before.
+    pub(crate) fn displace<W: Watcher>(&mut self, version: &str, shared: &mut Shared<W>) {
         if self.clients.rival.is_some() {
-            return false;
+            return;
         }
         self.clients.rival = self.open_wire(Who::Rival, shared);
         if let Some(client) = self.clients.rival {
             self.client_writes(client, &format!("SVCCLAIM connect {version}"), shared);
         }
-        self.clients.rival.is_some()
     }
 
     /// Something happens to a client.
@@ -322,6 +321,11 @@ impl Host {
                     tag: tag.to_owned(),
                     run: self.server.runs,
                 });
+            }
+        } else if Some(client) == self.clients.rival {
+            // An older version than that of core is refused while core has the service.
+            if verb == "OK" {
+                shared.summary.coverage.of("displace").effective += 1;
             }
         } else if let Some((from, run)) = self.clients.scripts.get(&client).copied() {
             // Any trouble is what a real script would write to its standard error.

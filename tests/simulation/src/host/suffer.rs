@@ -61,7 +61,9 @@ impl Host {
             Fault::Displace { version, time } => {
                 let step = Step::Client(self.id, ClientStep::RivalLeaves);
                 shared.after(short(time), step);
-                self.displace(version, shared)
+                self.displace(version, shared);
+                // It counts as effective once the server has not refused it.
+                false
             }
             Fault::Refuse {
                 command,
