@@ -34,7 +34,11 @@ fn perform(options: Options) -> Result<bool> {
             let seeds = options.storm.seeds();
             options.storm.campaign().storm(&seeds)
         }
-        Some(Task::Run { plan, record }) => campaign::again(&plan, record),
+        Some(Task::Run {
+            plan,
+            record,
+            frames,
+        }) => campaign::again(&plan, record, frames),
         Some(Task::Fixed { jobs }) => campaign(jobs).fixed(),
         Some(Task::Prove { seeds, jobs }) => campaign(jobs).prove(&storm(seeds, Size::Mixed)),
         Some(Task::Twin { seeds, first }) => campaign::twins::play(numbers(first, seeds)),

@@ -34,6 +34,9 @@ pub(crate) enum Task {
         /// Write recordings of core and a narrative into this directory
         #[arg(long, value_name = "DIRECTORY")]
         record: Option<PathBuf>,
+        /// Encode and decode each message between processes, not one in 64
+        #[arg(long)]
+        frames: bool,
     },
     /// Play the fixed seeds and the plans that have failed once
     Fixed {

@@ -2,6 +2,7 @@
 //! What is made of a failure: the smallest plan that fails alike, recordings, and words.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,13 @@ pub(crate) fn examine(
         record: Some(directory.clone()),
         ..play.clone()
     };
+    // Recordings of an earlier failure would be taken for some of this one.
+    let emptied = std::fs::remove_dir_all(&directory);
+    if let Err(error) = emptied
+        && error.kind() != ErrorKind::NotFound
+    {
+        return Err(error).with_context(|| format!("cannot empty {}", directory.display()));
+    }
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
     let path = directory.join("plan.json");
@@ -50,7 +58,7 @@ pub(crate) fn examine(
         .with_context(|| format!("cannot write {}", path.display()))?;
     let plan_again = Work::Plan(work.name(), Box::new(shrunk.plan.clone()));
     runner.run(&plan_again, &recorded)?;
-    Ok(headline(work, &shrunk.broken) + &report(&plan, &shrunk, &directory, &path))
+    Ok(headline(work, &shrunk.broken) + &report(&plan, &shrunk, &directory, play.frames))
 }
 
 fn directory(work: &Work) -> PathBuf {
@@ -86,7 +94,7 @@ fn smaller(plan: Plan, broken: &Broken, play: &Play, runner: &mut impl Runner) -
 }
 
 /// What was left out, what is left, and where it is.
-fn report(whole: &Plan, shrunk: &Shrunk, directory: &Path, path: &Path) -> String {
+fn report(whole: &Plan, shrunk: &Shrunk, directory: &Path, frames: bool) -> String {
     let peers = |plan: &Plan| -> usize {
         let hosts = plan.site.hosts.iter();
         hosts.map(|host| host.records.len()).sum()
@@ -105,8 +113,10 @@ fn report(whole: &Plan, shrunk: &Shrunk, directory: &Path, path: &Path) -> Strin
     for timed in &plan.faults {
         let _ = writeln!(text, "    {}", narrative::timed(timed));
     }
-    let (directory, path) = (directory.display(), path.display());
-    let again = "cargo run --release -p simulation -- run";
+    let (directory, path) = (directory.display(), directory.join("plan.json"));
+    let path = path.display();
+    let frames = if frames { " --frames" } else { "" };
+    let again = format!("cargo run --release -p simulation -- run{frames}");
     let _ = writeln!(
         text,
         "  recordings  {directory}/ (connect-core replay FILE)"

@@ -376,9 +376,10 @@ fn revision() -> String {
 ///
 /// # Errors
 /// If it cannot be read or played.
-pub(crate) fn again(path: &Path, record: Option<PathBuf>) -> Result<bool> {
+pub(crate) fn again(path: &Path, record: Option<PathBuf>, frames: bool) -> Result<bool> {
     let play = Play {
         record,
+        frames,
         ..Play::default()
     };
     let work = fixed::case(path)?;
