@@ -15,6 +15,7 @@ use connect_ipc::lookup::Found;
 use connect_ipc::scripts::ScriptKind;
 use tripe_admin::Note;
 
+use super::applying::Applying;
 use super::missed::Missed;
 use super::tap::{Command, End, Fact};
 use super::unwritten::Unwritten;
@@ -71,9 +72,7 @@ pub(super) struct Causes {
     challenges: BTreeSet<String>,
     /// The `connect` scripts that live: of which peer, and whether one was greeted for.
     connects: BTreeMap<RunId, (String, bool)>,
-    /// Whether an operator has changes applied, or start-up peers are added: any peer may be
-    /// concerned.
-    anybody: bool,
+    applying: Applying,
     start_up: StartUp,
     /// The peers that were removed for their silence and are to be added again.
     revivals: BTreeSet<String>,
@@ -161,9 +160,14 @@ impl Rule for Causes {
     fn see(&mut self, now: &Moment<'_>) -> Verdict {
         self.start_up.see(now);
         self.missed.see(now);
+        self.applying.see(now);
         self.revivals.append(&mut self.missed.coming);
         match now.seen {
-            Seen::Asked(_, envelope) => self.asked(&envelope.request),
+            Seen::Asked(_, envelope) => {
+                if let Request::Submit { words } = &envelope.request {
+                    self.command(words);
+                }
+            }
             Seen::Started(id, run) if run.kind == ScriptKind::Connect => {
                 self.connects.insert(*id, (run.peer.clone(), false));
             }
@@ -223,6 +227,7 @@ impl Rule for Causes {
                     start_up: std::mem::take(&mut self.start_up),
                     revivals: std::mem::take(&mut self.revivals),
                     missed: std::mem::take(&mut self.missed),
+                    applying: std::mem::take(&mut self.applying),
                     ..Causes::default()
                 };
                 Ok(())
@@ -281,14 +286,6 @@ impl Causes {
         let open = self.open(peer);
         open.add += 1;
         open.kill += 1;
-    }
-
-    fn asked(&mut self, request: &Request) {
-        match request {
-            Request::Submit { words } => self.command(words),
-            Request::ApplyChanges {} => self.anybody = true,
-            _ => {}
-        }
     }
 
     fn command(&mut self, words: &[String]) {
@@ -396,7 +393,8 @@ impl Causes {
             "SVCFAIL" => self.answered(peer, true),
             "ADD" => {
                 self.must_be_unknown(now, peer)?;
-                let is_wanted = self.takes(peer, |open| &mut open.add);
+                let applies = self.applying.adds(now, peer);
+                let is_wanted = self.takes(peer, applies, |open| &mut open.add);
                 // A greeting may be another peer's, so it is the last cause that is taken.
                 if is_wanted == Want::Own || self.comes_elsewhere(peer) {
                     return Ok(());
@@ -418,11 +416,12 @@ impl Causes {
                     }
                     return Ok(());
                 }
-                // An operator who has applied changes is a cause for each peer, so one of its own
-                // comes first: it says what is to follow.
+                // An operator who has changes applied is a cause for each peer that has changed,
+                // so one of its own comes first: it says what is to follow.
                 let open = self.open(peer);
                 let has_moved = open.kill == 0 && open.moves;
-                let is_wanted = self.takes(peer, |open| &mut open.kill);
+                let applies = self.applying.removes(now, peer);
+                let is_wanted = self.takes(peer, applies, |open| &mut open.kill);
                 if is_wanted == Want::Own && !has_moved {
                     return Ok(());
                 }
@@ -518,8 +517,9 @@ impl Causes {
         }
     }
 
-    /// Takes one of the causes of a peer, or one that may be any peer's.
-    fn takes(&mut self, peer: &str, count: impl Fn(&mut Open) -> &mut u32) -> Want {
+    /// Takes one of the causes of a peer, or one that may be any peer's. Changes that are being
+    /// applied may concern a peer more than once.
+    fn takes(&mut self, peer: &str, applies: bool, count: impl Fn(&mut Open) -> &mut u32) -> Want {
         let count = count(self.open(peer));
         if *count > 0 {
             *count -= 1;
@@ -529,7 +529,7 @@ impl Causes {
         if self.greetings > 0 {
             return Want::Any;
         }
-        if self.anybody { Want::Own } else { Want::None }
+        if applies { Want::Own } else { Want::None }
     }
 
     fn must_be_unknown(&self, now: &Moment<'_>, peer: &str) -> Verdict {
@@ -556,7 +556,9 @@ mod tests {
     use crate::plan::{DatabaseChange, HostId, Timed, When};
     use crate::seen::Who;
     use connect_core::machine::ConnectionId;
-    use connect_ipc::control::Envelope;
+    use connect_ipc::control::{Answer, Envelope, Reply};
+
+    const OPERATOR: ConnectionId = ConnectionId(1);
 
     const ADD: &str = "> ADD -background c0.0 -keepalive 10 p INET 198.18.0.1 4070";
 
@@ -794,11 +796,8 @@ mod tests {
         for applied in [false, true] {
             let mut sight = Sight::of::<Causes>(&plan);
             if applied {
-                let envelope = Envelope {
-                    id: 1,
-                    request: Request::ApplyChanges {},
-                };
-                sight.see(Seen::Asked(ConnectionId(1), &envelope)).unwrap();
+                record_changes(&mut sight, "p");
+                has_changes_applied(&mut sight);
             }
             let found = Found::Addresses(vec![[198, 18, 0, 9].into()]);
             sight.see(Seen::LookedUp("p", &found)).unwrap();
@@ -808,6 +807,86 @@ mod tests {
             sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
             sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
             assert_eq!(sight.lines(&["> LIST", "< OK", ADD]), None, "{applied}");
+        }
+    }
+
+    /// An operator has changes applied.
+    fn has_changes_applied(sight: &mut Sight) {
+        let envelope = Envelope {
+            id: 1,
+            request: Request::ApplyChanges {},
+        };
+        sight.see(Seen::Asked(OPERATOR, &envelope)).unwrap();
+    }
+
+    /// The record of a peer is another one.
+    fn record_changes(sight: &mut Sight, peer: &str) {
+        let change = DatabaseChange::Record {
+            peer: peer.to_owned(),
+            key: "keepalive".to_owned(),
+            value: Some("20".to_owned()),
+        };
+        sight.see(Seen::Fault(&Fault::Database { change })).unwrap();
+    }
+
+    const REPLACED: [&str; 4] = ["> KILL p", "< NOTE KILL p", "< OK", ADD];
+
+    #[test]
+    fn changes_that_are_applied_are_a_cause_for_a_peer_whose_record_has_changed() {
+        for (peer, expected) in [("p", None), ("q", Some(Promise::Causes))] {
+            let mut sight = Sight::new::<Causes>(&[("p", &[]), ("q", &[])]);
+            sight.lines(&["> LIST", "< INFO p", "< INFO q", "< OK"]);
+            record_changes(&mut sight, peer);
+            sight.later(200);
+            has_changes_applied(&mut sight);
+            let removed = sight.lines(&REPLACED[..1]);
+            assert_eq!(removed, expected, "{peer}");
+        }
+    }
+
+    #[test]
+    fn changes_that_were_applied_are_a_cause_no_more() {
+        let causes = Some(Promise::Causes);
+        for (ends, seconds, expected) in [
+            (None, 0, None),
+            (None, 200, None),
+            (Some(true), 1, causes),
+            (Some(false), 20, None),
+            (Some(false), 40, causes),
+        ] {
+            let mut sight = Sight::new::<Causes>(&[("p", &[])]);
+            sight.lines(&["> LIST", "< INFO p", "< OK"]);
+            record_changes(&mut sight, "p");
+            sight.later(10);
+            has_changes_applied(&mut sight);
+            let answer = Answer {
+                id: 1,
+                reply: Reply::Done {},
+            };
+            match ends {
+                Some(true) => sight.see(Seen::Replied(OPERATOR, &answer)).unwrap(),
+                Some(false) => sight.see(Seen::Gone(OPERATOR)).unwrap(),
+                None => {}
+            }
+            sight.later(seconds);
+            let removed = sight.lines(&REPLACED[..1]);
+            assert_eq!(removed, expected, "{ends:?} {seconds}");
+        }
+    }
+
+    #[test]
+    fn a_peer_that_was_added_with_its_present_record_has_not_changed() {
+        for (seconds, expected) in [(60, None), (300, Some(Promise::Causes))] {
+            let mut sight = Sight::new::<Causes>(&[("p", &[])]);
+            sight.lines(&["> LIST", "< INFO p", "< OK"]);
+            record_changes(&mut sight, "p");
+            sight.later(seconds);
+            has_changes_applied(&mut sight);
+            assert_eq!(sight.lines(&REPLACED), None);
+            let added = ["< NOTE ADD p tripe0 INET 198.18.0.1 4070", "< OK"];
+            assert_eq!(sight.lines(&added), None);
+            let again = sight.lines(&REPLACED[..1]);
+            assert_eq!(again, expected, "{seconds}");
         }
     }
 

@@ -11,6 +11,7 @@
 
 mod agree;
 mod alive;
+mod applying;
 pub(crate) mod ask;
 mod calm;
 mod causes;
