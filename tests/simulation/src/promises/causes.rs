@@ -16,6 +16,7 @@ use connect_ipc::scripts::ScriptKind;
 use tripe_admin::Note;
 
 use super::applying::Applying;
+use super::greetings::Greetings;
 use super::missed::Missed;
 use super::tap::{Command, End, Fact};
 use super::unwritten::Unwritten;
@@ -53,8 +54,8 @@ struct Open {
 enum Want {
     /// Something about this peer.
     Own,
-    /// A greeting of somebody.
-    Any,
+    /// A greeting.
+    Greeting,
     /// Nothing.
     None,
 }
@@ -67,9 +68,7 @@ pub(super) struct Causes {
     /// The `KILL`s that are not answered.
     killing: BTreeMap<String, u32>,
     open: BTreeMap<String, Open>,
-    /// Greetings that core has heard with a challenge that it had asked for.
-    greetings: u32,
-    challenges: BTreeSet<String>,
+    greetings: Greetings,
     /// The `connect` scripts that live: of which peer, and whether one was greeted for.
     connects: BTreeMap<RunId, (String, bool)>,
     applying: Applying,
@@ -205,7 +204,12 @@ impl Rule for Causes {
                 self.heard(now, note);
                 Ok(())
             }
+            Some(Fact::Cancelled(id)) => {
+                self.greetings.cancelled(id);
+                Ok(())
+            }
             Some(Fact::Job(id, words)) => {
+                self.greetings.given(now, id, words);
                 self.command(words);
                 if let [name, .., peer] = &words[..]
                     && name.eq_ignore_ascii_case("active")
@@ -325,23 +329,16 @@ impl Causes {
                 }
             }
             Note::Knock { name, .. } => self.wants_addition(name),
-            Note::Greet { challenge, .. } if self.challenges.remove(challenge) => {
-                self.greetings += 1;
-            }
+            Note::Greet { challenge, .. } => self.greetings.greeted(now, challenge),
             _ => {}
         }
     }
 
     fn informed(&mut self, at: Instant, command: &Command, words: &[String]) {
-        let Some(word) = words.first() else { return };
-        match command.verb.as_str() {
-            "LIST" => {
-                self.known.insert(word.clone(), at);
-            }
-            "GETCHAL" => {
-                self.challenges.insert(word.clone());
-            }
-            _ => {}
+        if command.verb == "LIST"
+            && let Some(peer) = words.first()
+        {
+            self.known.insert(peer.clone(), at);
         }
     }
 
@@ -389,13 +386,15 @@ impl Causes {
         let peer = command.word(0);
         let broken = |text: String| Err((Promise::Causes, text));
         match command.verb.as_str() {
+            "SVCINFO" => self.greetings.told(now.at, peer, command.word(1)),
             "SVCOK" => self.answered(peer, false),
             "SVCFAIL" => self.answered(peer, true),
             "ADD" => {
                 self.must_be_unknown(now, peer)?;
                 let applies = self.applying.adds(now, peer);
                 let is_wanted = self.takes(peer, applies, |open| &mut open.add);
-                // A greeting may be another peer's, so it is the last cause that is taken.
+                // A greeting may come while the peer is added for another cause, so it is the last
+                // one that is taken.
                 if is_wanted == Want::Own || self.comes_elsewhere(peer) {
                     return Ok(());
                 }
@@ -406,7 +405,7 @@ impl Causes {
                 if is_wanted == Want::None {
                     return broken(format!("nobody wants that {peer} is added"));
                 }
-                self.greetings -= 1;
+                self.greetings.take(peer);
             }
             "KILL" => {
                 *self.killing.entry(peer.to_owned()).or_default() += 1;
@@ -468,6 +467,7 @@ impl Causes {
     /// A command of a client is answered. One that fails, perhaps before it does anything, is the
     /// cause of nothing more.
     fn answered(&mut self, job: &str, fails: bool) {
+        self.greetings.answered(job);
         for open in self.open.values_mut() {
             if open.jobs.remove(job) && fails {
                 open.add = open.add.saturating_sub(1);
@@ -517,17 +517,16 @@ impl Causes {
         }
     }
 
-    /// Takes one of the causes of a peer, or one that may be any peer's. Changes that are being
-    /// applied may concern a peer more than once.
+    /// Takes one of the causes of a peer. A greeting stays one until the peer is added, and changes
+    /// that are being applied may concern a peer more than once.
     fn takes(&mut self, peer: &str, applies: bool, count: impl Fn(&mut Open) -> &mut u32) -> Want {
         let count = count(self.open(peer));
         if *count > 0 {
             *count -= 1;
             return Want::Own;
         }
-        // Whose a greeting is, the challenge does not show.
-        if self.greetings > 0 {
-            return Want::Any;
+        if self.greetings.has(peer) {
+            return Want::Greeting;
         }
         if applies { Want::Own } else { Want::None }
     }
@@ -1017,24 +1016,55 @@ mod tests {
 
     #[test]
     fn a_greeting_is_no_cause_of_what_has_one_of_its_own() {
-        let record: &[(&str, &[(&str, &str)])] = &[("p", &[("when-dead", "retry")])];
-        let mut plan = plan(record, Vec::new());
-        plan.site.hosts[0].auto = vec!["p".to_owned()];
+        let mut plan = plan(&[("p", &[])], Vec::new());
+        plan.site.hosts[0].users = vec![("u".to_owned(), "p".to_owned())];
         let mut sight = Sight::of::<Causes>(&plan);
-        let note = "< NOTE GREET abc INET 198.18.0.3 4070";
-        let greeting = ["> GETCHAL", "< INFO abc", "< OK", note];
-        assert_eq!(sight.lines(&greeting), None);
+        assert_eq!(sight.lines(&PASSIVE), None);
+        assert_eq!(sight.lines(&[GREETED]), None);
         let found = Found::Addresses(vec![[198, 18, 0, 9].into()]);
         sight.see(Seen::LookedUp("p", &found)).unwrap();
         let moved = ["> KILL p", "< NOTE KILL p", "< OK"];
         assert_eq!(sight.lines(&moved), None);
-        for _ in 0..3 {
-            let failed = [ADD, "< BGDETACH c0.0", "< BGFAIL c0.0 resolve-error"];
-            assert_eq!(sight.lines(&failed), None);
+        let failed = [ADD, "< BGDETACH c0.0", "< BGFAIL c0.0 resolve-error"];
+        assert_eq!(sight.lines(&failed), None);
+        // The greeting is still there, once.
+        assert_eq!(sight.lines(&failed), None);
+        assert_eq!(sight.lines(&[ADD]), Some(Promise::Causes));
+    }
+
+    const PASSIVE: [&str; 5] = [
+        "< SVCJOB J1 connect passive u",
+        "> GETCHAL",
+        "< INFO abc",
+        "< OK",
+        "> SVCINFO J1 abc",
+    ];
+    const GREETED: &str = "< NOTE GREET abc INET 198.18.0.3 4070";
+
+    /// What is broken if `p` is added after a greeting that comes so many seconds after its
+    /// challenge and after these lines.
+    fn greeted(seconds: u64, lines: &[&str]) -> Option<Promise> {
+        let mut plan = plan(&[("p", &[]), ("q", &[])], Vec::new());
+        let user = |user: &str, peer: &str| (user.to_owned(), peer.to_owned());
+        plan.site.hosts[0].users = vec![user("u", "p"), user("v", "q")];
+        let mut sight = Sight::of::<Causes>(&plan);
+        assert_eq!(sight.lines(&PASSIVE), None);
+        sight.later(seconds);
+        assert_eq!(sight.lines(lines), None);
+        assert_eq!(sight.lines(&[GREETED]), None);
+        sight.lines(&[ADD])
+    }
+
+    #[test]
+    fn a_greeting_is_a_cause_for_its_own_peer_in_its_time() {
+        assert_eq!(greeted(29, &[]), None);
+        let causes = Some(Promise::Causes);
+        assert_eq!(greeted(32, &[]), causes, "too late");
+        for ended in ["< SVCCANCEL J1", "> SVCFAIL J1 connect-timeout"] {
+            assert_eq!(greeted(5, &[ended]), causes, "{ended}");
         }
-        // The greeting is still there.
-        let another = "> ADD -background c0.0 -keepalive 10 q INET 198.18.0.2 4070";
-        assert_eq!(sight.lines(&[another]), None);
+        let other = ["< SVCJOB J2 connect passive v", "> SVCINFO J2 abc"];
+        assert_eq!(greeted(5, &other), causes, "of another");
     }
 
     #[test]

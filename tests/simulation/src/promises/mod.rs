@@ -20,6 +20,7 @@ mod events;
 mod facts;
 mod figures;
 mod followed;
+mod greetings;
 mod helpers;
 mod hooks;
 mod jobs;

@@ -35,6 +35,8 @@ pub(super) struct Records {
     hosts: BTreeSet<String>,
     /// Whether the database may be that of another site.
     pub(super) may_be_foreign: bool,
+    /// The users, and the peer of each: the database never says something else of one.
+    pub(super) users: BTreeMap<String, String>,
     /// The peers that are added at start-up.
     pub(super) auto: Vec<String>,
     /// The peers whose record may be removed.
@@ -80,6 +82,7 @@ impl Records {
         self.journal = site.journal;
         self.startup = site.startup;
         self.auto.clone_from(&site.auto);
+        self.users = site.users.iter().cloned().collect();
         self.keeps_state = site.keeps_state;
         for record in &site.records {
             for (key, value) in &record.pairs {
