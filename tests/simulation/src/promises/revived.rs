@@ -2,18 +2,19 @@
 //! P20: a peer of the start-up list that was removed for its silence, and whose record has always
 //! had `when-dead = retry`, is added again after its pause.
 //!
-//! The rule looks once a minute, while core is joined. It excuses what ends the attempts
-//! (docs/guide/operators.md): another database, and a core that begins without what the earlier one
-//! knew.
+//! The rule looks once a minute, while core is joined. Before an operator adds what is missing in
+//! the end, it also asks core whether it will add these peers. It excuses what ends the attempts
+//! (docs/guide/operators.md): another record of the peer, and a core that begins without what the
+//! earlier one knew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use connect_ipc::control::ServerLink;
+use connect_ipc::control::{PeerState, ServerLink};
 use tripe_admin::Note;
 
 use super::tap::{Command, End, Fact};
-use super::{Moment, Rule, Verdict};
+use super::{Moment, Rule, Verdict, ask};
 use crate::instant::Instant;
 use crate::plan::{DatabaseChange, Fault, Kept, Part};
 use crate::promise::Promise;
@@ -22,6 +23,10 @@ use crate::seen::{Seen, View};
 /// How late the peer may be added. A random part of up to a quarter belongs to the pause, and what
 /// is later than that is reported elsewhere.
 const LATE: Duration = Duration::from_secs(120);
+
+/// How long after the last fault the rule asks core: a minute before an operator adds what is
+/// missing.
+const ASKS_AFTER: Duration = Duration::from_secs(14 * 60);
 
 /// The peers that are to be added again.
 #[derive(Debug, Default)]
@@ -40,12 +45,24 @@ pub(super) struct Revived {
     /// Whether core knows only what its state says, of which nothing follows for a server that it
     /// cannot tell.
     has_only_state: bool,
-    /// Whether core has a database that is not that of the site.
-    is_foreign: bool,
+    /// The peers whose record may not be that of the site.
+    foreign: BTreeSet<String>,
+    /// Whether the database may be that of another site.
+    is_of_other_site: bool,
+    /// Whether there may be no database that can be read: core uses an earlier one, if it has one.
+    is_unreadable: bool,
+    /// Whether the site's database was put in place for the end.
+    is_quiet: bool,
+    /// Whether core was asked.
+    has_asked: bool,
 }
 
 impl Rule for Revived {
     fn see(&mut self, now: &Moment<'_>) -> Verdict {
+        if !self.is_quiet && now.at >= now.records.quiet_from {
+            self.is_quiet = true;
+            self.changed(&DatabaseChange::Back);
+        }
         match now.seen {
             Seen::Stands(_, until) => self.held = self.held.max(*until),
             Seen::Slept(_) => self.held = self.held.max(now.at),
@@ -54,11 +71,16 @@ impl Rule for Revived {
                 let is_lost = std::mem::take(&mut self.is_lost) || self.is_uncertain;
                 // A state from before the removal says that the server has the peer, and the next
                 // core misses it.
-                if is_lost || !now.records.keeps_state {
+                if is_lost || self.is_unreadable || !now.records.keeps_state {
                     self.owed.clear();
                 }
             }
-            Seen::Lives(Part::Core, _) => self.has_only_state = true,
+            Seen::Lives(Part::Core, _) => {
+                self.has_only_state = true;
+                if self.is_unreadable {
+                    self.owed.clear();
+                }
+            }
             Seen::Uncertain => {
                 self.is_uncertain = true;
                 if self.has_only_state {
@@ -100,16 +122,37 @@ impl Rule for Revived {
 impl Revived {
     fn disturbed(&mut self, fault: &Fault) {
         match fault {
-            Fault::Database { change } => {
-                self.is_foreign = *change != DatabaseChange::Back;
-                self.owed.clear();
-            }
+            Fault::Database { change } => self.changed(change),
             Fault::Displace { .. } | Fault::Reboot {} => {
                 self.is_lost = true;
                 self.owed.clear();
             }
             Fault::Kill { state, .. } if *state != Kept::Last => self.is_lost = true,
             _ => {}
+        }
+    }
+
+    /// The database is another one. Nothing is owed for a peer whose record is not the site's.
+    fn changed(&mut self, change: &DatabaseChange) {
+        // What cannot be read is followed by the site's, with a change.
+        let was_unreadable = std::mem::take(&mut self.is_unreadable);
+        if was_unreadable || *change == DatabaseChange::Back {
+            (self.is_of_other_site, self.foreign) = (false, BTreeSet::new());
+        }
+        match change {
+            DatabaseChange::Record { peer, .. }
+            | DatabaseChange::Unwatched(peer, _)
+            | DatabaseChange::Removed(peer)
+            | DatabaseChange::New(peer) => {
+                self.owed.remove(peer);
+                self.foreign.insert(peer.clone());
+            }
+            DatabaseChange::OfOtherSite => {
+                self.owed.clear();
+                self.is_of_other_site = true;
+            }
+            DatabaseChange::Broken | DatabaseChange::Missing => self.is_unreadable = true,
+            DatabaseChange::Back => {}
         }
     }
 
@@ -132,7 +175,11 @@ impl Revived {
             "KILL" => {
                 let told = self.unreachable.remove(peer);
                 // What is removed later is so for another reason.
-                if told == Some(now.at) && !self.is_foreign && now.records.comes_back(peer) {
+                let is_foreign = self.is_of_other_site
+                    || self.is_unreadable
+                    || self.foreign.contains(peer)
+                    || now.at < now.calm.database;
+                if told == Some(now.at) && !is_foreign && now.records.comes_back(peer) {
                     self.owed.insert(peer.to_owned(), now.at);
                 }
             }
@@ -146,10 +193,26 @@ impl Revived {
         }
     }
 
-    fn look(&self, now: &Moment<'_>, view: &View<'_>) -> Verdict {
-        let is_joined = view.core.is_some_and(|core| core.link() == ServerLink::Up);
-        if !is_joined {
+    fn look(&mut self, now: &Moment<'_>, view: &View<'_>) -> Verdict {
+        let Some(core) = view.core.filter(|core| core.link() == ServerLink::Up) else {
             return Ok(());
+        };
+        if !self.has_asked && now.at >= now.records.quiet_from + ASKS_AFTER {
+            self.has_asked = true;
+            let mut settled = self
+                .owed
+                .iter()
+                .filter(|(_, since)| (**since).max(self.held).max(now.calm.since) + LATE < now.at);
+            let given_up = settled.find(|(peer, _)| {
+                let status = ask::peer(core, view.now, peer).and_then(|peer| peer.status);
+                !status.is_some_and(|it| {
+                    it.state == PeerState::Adding || it.connection.next_add_ms.is_some()
+                })
+            });
+            if let Some((peer, since)) = given_up {
+                let text = format!("{peer} was removed at {since}, and core will not add it");
+                return Err((Promise::Revived, text));
+            }
         }
         let late = self.owed.iter().find(|(peer, since)| {
             let pause = now.records.longest(peer).pause;
@@ -257,6 +320,44 @@ mod tests {
             let told = look_after(3_600, &mut sight);
             assert_eq!(told.is_ok(), has_begun, "{told:?}");
         }
+    }
+
+    /// What is said of a peer that stays away after these changes of the database.
+    fn changed(changes: &[DatabaseChange]) -> Verdict {
+        let mut sight = removed(false);
+        for change in changes {
+            let change = change.clone();
+            sight.see(Seen::Fault(&Fault::Database { change })).unwrap();
+        }
+        look_after(36_000, &mut sight)
+    }
+
+    #[test]
+    fn a_record_that_stays_the_same_is_no_excuse_for_a_peer_that_stays_away() {
+        let record = |peer: &str| DatabaseChange::Record {
+            peer: peer.to_owned(),
+            key: "keepalive".to_owned(),
+            value: None,
+        };
+        let new = || DatabaseChange::New("new0".to_owned());
+        for changes in [
+            vec![record("q"), new(), DatabaseChange::Back],
+            vec![DatabaseChange::Broken, DatabaseChange::Missing],
+        ] {
+            let told = changed(&changes);
+            assert!(matches!(told, Err((Promise::Revived, _))), "{changes:?}");
+        }
+        let gone = DatabaseChange::Removed("p".to_owned());
+        for change in [record("p"), gone, DatabaseChange::OfOtherSite] {
+            assert_eq!(changed(&[change, DatabaseChange::Back]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_peer_that_core_has_given_up_breaks_it_before_somebody_else_adds_it() {
+        let told = look_after(900, &mut removed(false));
+        let will_not = |text: &str| text.ends_with("core will not add it");
+        assert!(matches!(&told, Err((Promise::Revived, text)) if will_not(text)));
     }
 
     #[test]
