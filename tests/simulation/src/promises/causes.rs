@@ -37,6 +37,12 @@ struct Open {
     unreachable: bool,
     /// How many attempts of its check the service has said to have failed.
     failed: u32,
+    /// Whether that is all of them. Some may have failed on an earlier connection, or were those of
+    /// a peer that had the name before.
+    counted: bool,
+    /// Whether it was added on this connection, and was not pinged since: what the service says of
+    /// its check may be about the peer before.
+    is_new: bool,
     /// Whether one has failed of which the service has said nothing yet.
     untold: bool,
     /// Whether an operator has sabotaged it: what it replies counts as no answer.
@@ -47,6 +53,17 @@ struct Open {
     moves: bool,
     /// The commands `active` that are among those who want it added, and are not answered.
     jobs: BTreeSet<String>,
+}
+
+impl Open {
+    /// It is removed or reconnected, if its check has failed: the next one has all its attempts.
+    fn ends_its_check(&mut self) -> bool {
+        let has_failed = std::mem::take(&mut self.unreachable);
+        if has_failed {
+            self.failed = 0;
+        }
+        has_failed
+    }
 }
 
 /// What a command about a peer is for.
@@ -190,7 +207,11 @@ impl Rule for Causes {
             }
             Some(Fact::Ended(command, end)) if command.is_ping() => {
                 let open = self.open(command.word(0));
-                open.untold = open.sabotaged || !matches!(end, End::Reply(_));
+                let has_failed = open.sabotaged || !matches!(end, End::Reply(_));
+                open.untold = has_failed;
+                if !has_failed {
+                    (open.failed, open.counted) = (0, true);
+                }
                 Ok(())
             }
             Some(Fact::Ended(command, end)) => {
@@ -308,6 +329,8 @@ impl Causes {
             Note::Add { peer, .. } => {
                 self.known.insert(peer.clone(), at);
                 self.missed.added(peer);
+                let open = self.open(peer);
+                (open.failed, open.counted, open.is_new) = (0, false, true);
                 let is_overtaken = self.revivals.remove(peer);
                 if is_overtaken {
                     self.overtaken.insert(peer.clone(), at);
@@ -321,6 +344,7 @@ impl Causes {
                 self.missed.removed(peer, at);
                 let open = self.open(peer);
                 (open.unreachable, open.failed) = (false, 0);
+                (open.counted, open.is_new) = (false, false);
                 (open.untold, open.sabotaged) = (false, false);
                 // The other host may have ended the connection.
                 let is_ours = self.killing.get(peer).is_some_and(|count| *count > 0);
@@ -386,6 +410,10 @@ impl Causes {
         let peer = command.word(0);
         let broken = |text: String| Err((Promise::Causes, text));
         match command.verb.as_str() {
+            "PING" | "EPING" => {
+                let open = self.open(peer);
+                open.counted |= std::mem::take(&mut open.is_new);
+            }
             "SVCINFO" => self.greetings.told(now.at, peer, command.word(1)),
             "SVCOK" => self.answered(peer, false),
             "SVCFAIL" => self.answered(peer, true),
@@ -409,7 +437,7 @@ impl Causes {
             }
             "KILL" => {
                 *self.killing.entry(peer.to_owned()).or_default() += 1;
-                if std::mem::take(&mut self.open(peer).unreachable) {
+                if self.open(peer).ends_its_check() {
                     if now.records.may_come_back(peer) {
                         self.revivals.insert(peer.to_owned());
                     }
@@ -434,7 +462,7 @@ impl Causes {
             }
             "FORCEKX" => {
                 let open = self.open(peer);
-                if std::mem::take(&mut open.unreachable) {
+                if open.ends_its_check() {
                     return Ok(());
                 }
                 if open.kick == 0 {
@@ -495,11 +523,19 @@ impl Causes {
             // The record may have come to allow fewer than have failed already.
             ["ping-timeout", peer, "attempt", attempt, "of", of] => {
                 let open = self.open(peer);
-                (open.failed, open.untold) = (number(attempt), false);
+                (open.failed, open.untold, open.counted) = (number(attempt), false, true);
                 open.unreachable |= number(attempt) >= number(of);
             }
-            // A ping that was not sent counts as an attempt, and is not told to be one.
-            ["ping-failed", peer, ..] | ["reconnecting", peer] => {
+            // A ping that was not sent counts as an attempt, and is not told to be one. A peer that
+            // the server does not have is forgotten.
+            ["ping-failed", peer, code, ..] => {
+                let fewest = now.records.retries(peer).into_iter().min();
+                let open = self.open(peer);
+                (open.failed, open.untold) = (open.failed + 1, false);
+                let is_last = fewest.is_none_or(|fewest| open.failed >= fewest);
+                open.unreachable |= is_last || !open.counted || *code == "unknown-peer";
+            }
+            ["reconnecting", peer] => {
                 let open = self.open(peer);
                 (open.unreachable, open.untold) = (true, false);
             }
@@ -511,7 +547,7 @@ impl Causes {
             ["ping-ok", peer] => {
                 let open = self.open(peer);
                 (open.unreachable, open.moves) = (false, false);
-                open.failed = 0;
+                (open.failed, open.counted) = (0, true);
             }
             _ => {}
         }
@@ -600,6 +636,71 @@ mod tests {
             assert_eq!(sight.lines(&[&told, "< OK"]), None);
             assert_eq!(sight.lines(&["> KILL p"]), expected, "{attempt}");
         }
+    }
+
+    /// The commands that may follow so many pings that the server has refused.
+    #[test]
+    fn a_peer_is_killed_after_the_last_refused_ping_and_not_before() {
+        const REFUSED: [&str; 4] = [
+            "> PING -background c0.1 -timeout 10 p",
+            "< FAIL peer-create-fail",
+            "> NOTIFY connect ping-failed p peer-create-fail",
+            "< OK",
+        ];
+        let answered = [
+            "> PING -background c0.0 -timeout 10 p",
+            "< BGDETACH c0.0",
+            "< BGINFO c0.0 ping-ok 1.0",
+            "< BGOK c0.0",
+        ];
+        let added = ["< NOTE ADD p tripe0 INET 198.18.0.1 4070"];
+        let missed = ["> WARN connect ping-timeout p attempt 1 of 3", "< OK"];
+        let causes = Some(Promise::Causes);
+        for (before, refused, expected) in [
+            (&answered[..], 2, causes),
+            (&answered, 3, None),
+            (&added, 2, causes),
+            (&added, 3, None),
+            (&missed, 1, causes),
+            (&missed, 2, None),
+            // Others may have failed before this connection.
+            (&[], 1, None),
+        ] {
+            let mut sight = Sight::new::<Causes>(&[("p", &[("retries", "3")])]);
+            sight.lines(&["> LIST", "< INFO p", "< OK"]);
+            assert_eq!(sight.lines(before), None);
+            for _ in 0..refused {
+                assert_eq!(sight.lines(&REFUSED), None);
+            }
+            let killed = sight.lines(&["> KILL p"]);
+            assert_eq!(killed, expected, "{before:?}, {refused}");
+        }
+    }
+
+    #[test]
+    fn a_peer_whose_kill_is_refused_has_all_attempts_of_the_next_check() {
+        let mut sight = Sight::new::<Causes>(&[("p", &[("retries", "2")])]);
+        let refused = ["> NOTIFY connect ping-failed p peer-create-fail", "< OK"];
+        let missed = ["> WARN connect ping-timeout p attempt 2 of 2", "< OK"];
+        let kill = ["> KILL p", "< FAIL bad-luck"];
+        assert_eq!(sight.lines(&missed), None);
+        assert_eq!(sight.lines(&kill), None);
+        assert_eq!(sight.lines(&refused), None);
+        assert_eq!(sight.lines(&kill[..1]), Some(Promise::Causes));
+    }
+
+    /// The server reads what core says of the peer before after it has told of the next one.
+    #[test]
+    fn a_refused_ping_of_the_peer_before_may_have_been_the_last() {
+        let mut sight = Sight::new::<Causes>(&[("p", &[("retries", "3")])]);
+        let replaced = [
+            "> WARN connect ping-timeout p attempt 2 of 3",
+            "< NOTE KILL p",
+            "< NOTE ADD p tripe0 INET 198.18.0.1 4070",
+            "> NOTIFY connect ping-failed p peer-create-fail",
+            "> KILL p",
+        ];
+        assert_eq!(sight.lines(&replaced), None);
     }
 
     #[test]

@@ -6,6 +6,9 @@
 //! The rule forgets what it knows of a peer when core ends or the connection is lost, since pings
 //! in flight are void then, and when the database changes, since that may end and begin the watch.
 //! A failure that is told of a peer that was not pinged yet is of the one that had its name before.
+//!
+//! A `KILL` may have other causes, which P10 judges. Here it counts as the end of a check if it is
+//! what core says next after a failed attempt, and core has heard of nothing else meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,6 +16,7 @@ use std::time::Duration;
 use connect_ipc::control::Request;
 use tripe_admin::Note;
 
+use super::calm::ON_ITS_WAY;
 use super::tap::{Command, End, Fact};
 use super::{Moment, Rule, Verdict};
 use crate::instant::Instant;
@@ -47,6 +51,8 @@ struct Standing {
     replied: Option<Instant>,
     /// Whether its replies count as lost.
     sabotaged: bool,
+    /// When its last ping that failed has ended.
+    missed: Option<Instant>,
     owed: Option<(Instant, Owed)>,
 }
 
@@ -60,6 +66,12 @@ impl Standing {
     fn is_up(&mut self) {
         (self.failed, self.down, self.owed) = (0, false, None);
     }
+
+    /// Whether fewer attempts have failed than any check has.
+    fn is_short(&self, retries: &BTreeSet<u32>) -> bool {
+        let least = retries.first().copied().unwrap_or(1);
+        self.known.is_some() && self.failed < self.of.unwrap_or(least).min(least)
+    }
 }
 
 /// The standing of each peer.
@@ -68,6 +80,10 @@ pub(super) struct Checks {
     peers: BTreeMap<String, Standing>,
     /// Names whose peer was added or removed, and was not pinged since.
     unasked: BTreeSet<String>,
+    /// When core has last heard of something else than a ping.
+    stirred: Instant,
+    /// The peer of which core has just said that an attempt has failed.
+    told: Option<String>,
 }
 
 impl Rule for Checks {
@@ -78,15 +94,25 @@ impl Rule for Checks {
                 if let Request::Submit { words } = &envelope.request {
                     self.command(words);
                 }
+                self.stirred = now.at;
             }
+            Seen::LookedUp(..) => self.stirred = now.at,
             Seen::Minute(_) | Seen::End(_) => return self.look(now),
             _ => {}
         }
         match now.fact {
             Some(Fact::Sent(command)) => return self.sent(now, command),
-            Some(Fact::Ended(command, End::Reply(_))) if command.is_ping() => {
-                self.replied(now.at, command.word(0));
+            Some(Fact::Ended(command, end)) if command.is_ping() => {
+                self.ping_ended(now.at, command.word(0), end);
+                return Ok(());
             }
+            // It also hears that what it has said was passed on.
+            Some(Fact::Ended(command, _)) if command.told().is_some() => {}
+            Some(Fact::Info(command, _)) if command.is_ping() => {}
+            Some(_) => self.stirred = now.at,
+            None => {}
+        }
+        match now.fact {
             Some(Fact::Note(Note::Add { peer, .. } | Note::Kill { peer })) => {
                 self.peers.remove(peer);
                 self.unasked.insert(peer.clone());
@@ -116,9 +142,10 @@ impl Checks {
         }
     }
 
-    fn replied(&mut self, at: Instant, peer: &str) {
+    fn ping_ended(&mut self, at: Instant, peer: &str, end: &End) {
         let standing = self.of(peer);
-        if standing.sabotaged {
+        if standing.sabotaged || !matches!(end, End::Reply(_)) {
+            standing.missed = Some(at);
             return;
         }
         standing.replied = Some(at);
@@ -134,7 +161,9 @@ impl Checks {
         if now.at <= now.calm.database {
             self.forget();
         }
+        let told = self.told.take();
         if command.verb == "KILL" {
+            self.killed(now, command.word(0), told)?;
             // If the server refuses it, the peer stays as it is.
             let standing = self.of(command.word(0));
             standing.is_up();
@@ -147,6 +176,9 @@ impl Checks {
             return Ok(());
         };
         let told: Vec<&str> = told.iter().map(String::as_str).collect();
+        if let ["ping-timeout" | "ping-failed", peer, ..] = told.as_slice() {
+            self.told = Some((*peer).to_owned());
+        }
         match told.as_slice() {
             ["ping-timeout" | "ping-failed", peer, ..] if self.unasked.contains(*peer) => Ok(()),
             ["ping-timeout", peer, "attempt", attempt, "of", of] => {
@@ -218,9 +250,7 @@ impl Checks {
     fn reconnecting(&mut self, now: &Moment<'_>, peer: &str) -> Verdict {
         let retries = now.records.retries(peer);
         let standing = self.of(peer);
-        let least = retries.first().copied().unwrap_or(1);
-        let is_short = standing.failed < standing.of.unwrap_or(least).min(least);
-        if standing.known.is_some() && is_short {
+        if standing.is_short(&retries) {
             let failed = standing.failed;
             return broken(format!(
                 "reconnecting {peer} after {failed} failed attempts"
@@ -231,6 +261,21 @@ impl Checks {
             known: standing.known,
             ..Standing::default()
         };
+        Ok(())
+    }
+
+    /// A peer is removed, just after `told` was said to have missed an attempt.
+    fn killed(&mut self, now: &Moment<'_>, peer: &str, told: Option<String>) -> Verdict {
+        let (stirred, retries) = (self.stirred, now.records.retries(peer));
+        let standing = self.of(peer);
+        let follows = told.is_some_and(|told| told == peer)
+            && standing
+                .missed
+                .is_some_and(|missed| stirred < missed && now.at <= missed + ON_ITS_WAY);
+        if follows && standing.is_short(&retries) {
+            let failed = standing.failed;
+            return broken(format!("KILL {peer} after {failed} failed attempts"));
+        }
         Ok(())
     }
 
@@ -355,6 +400,43 @@ mod tests {
         assert_eq!(up().lines(&[three]), BROKEN);
         let other = "> WARN connect ping-timeout p attempt 1 of 3";
         assert_eq!(up().lines(&[other]), BROKEN);
+    }
+
+    /// A ping that the server refuses, and what core says then.
+    const REFUSED: [&str; 4] = [
+        "> PING -background c0.1 -timeout 10 p",
+        "< FAIL peer-create-fail",
+        "> NOTIFY connect ping-failed p peer-create-fail",
+        "< OK",
+    ];
+
+    #[test]
+    fn a_peer_that_is_killed_before_the_last_attempt_breaks_it() {
+        let mut sight = up();
+        assert_eq!(sight.lines(&REFUSED), None);
+        assert_eq!(sight.lines(&["> KILL p"]), BROKEN);
+        let mut sight = up();
+        for _ in 0..2 {
+            assert_eq!(sight.lines(&REFUSED), None);
+        }
+        assert_eq!(sight.lines(&["> KILL p"]), None);
+    }
+
+    #[test]
+    fn a_kill_that_has_another_cause_keeps_it() {
+        for between in [
+            "< SVCJOB J1 connect active p",
+            "< NOTE KNOCK p INET 198.18.0.1 4070",
+            "> WARN connect ping-timeout q attempt 1 of 5",
+        ] {
+            let mut sight = up();
+            assert_eq!(sight.lines(&REFUSED), None);
+            assert_eq!(sight.lines(&[between, "> KILL p"]), None, "{between}");
+        }
+        let mut sight = up();
+        assert_eq!(sight.lines(&REFUSED), None);
+        sight.later(1);
+        assert_eq!(sight.lines(&["> KILL p"]), None);
     }
 
     #[test]
