@@ -5,6 +5,10 @@
 //!
 //! The rule sees all that core hears in a turn before all that core orders in that turn. So what
 //! happened at the instant of an order may have come after the order.
+//!
+//! A peer is unreachable when all attempts of a check have failed. Where it is not certain how many
+//! have failed, since core has just connected or the peer was not answered as it seems, one is
+//! taken for the last.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +18,7 @@ use connect_ipc::scripts::{Run, ScriptKind};
 use connect_ipc::setup::Pair;
 use tripe_admin::Note;
 
-use super::tap::{End, Fact};
+use super::tap::{Command, End, Fact};
 use super::{Moment, Rule, Verdict};
 use crate::instant::Instant;
 use crate::plan::{Fault, Part};
@@ -38,6 +42,20 @@ pub(super) struct Hooks {
     sabotaged: BTreeSet<String>,
     /// The last hook that was ordered. Earlier ones are given again to each new helper.
     last: Option<RunId>,
+    /// How the checks of peers stand.
+    attempts: BTreeMap<String, Attempts>,
+}
+
+/// How many attempts of a peer have failed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Attempts {
+    /// Those since its last reply.
+    failed: u32,
+    /// Whether no other ones count.
+    certain: bool,
+    /// Whether the last ping was answered: that counts unless core says that an attempt has failed
+    /// before it pings again. In its state the peer may be sabotaged.
+    answered: bool,
 }
 
 /// The last `on-down` of a peer.
@@ -54,16 +72,20 @@ impl Rule for Hooks {
         match now.fact {
             Some(Fact::Ended(command, End::Reply(_))) if command.is_ping() => {
                 self.replied.insert(command.word(0).to_owned(), now.at);
+                let attempts = self.attempts.entry(command.word(0).to_owned()).or_default();
+                (attempts.failed, attempts.answered) = (0, true);
             }
-            // A ping that was not sent counts as an attempt that was not answered.
-            Some(Fact::Ended(command, _)) if command.is_ping() => {
-                self.ceased.insert(command.word(0).to_owned(), now.at);
+            Some(Fact::Ended(command, end)) if command.is_ping() => {
+                self.missed(now, command.word(0), end);
             }
+            Some(Fact::Sent(command)) => self.sent(command),
             Some(Fact::Job(_, words)) => self.command(words),
             Some(Fact::Note(Note::Kill { peer } | Note::Add { peer, .. })) => {
                 self.ceased.insert(peer.clone(), now.at);
+                self.attempts.remove(peer);
             }
             Some(Fact::Connected) => {
+                self.attempts.clear();
                 let down = self.down.iter().filter(|(_, down)| !down.is_kept);
                 let peers = self.replied.keys().chain(down.map(|(peer, _)| peer));
                 self.met = peers.cloned().collect();
@@ -118,6 +140,38 @@ impl Hooks {
             && name.eq_ignore_ascii_case("sabotage")
         {
             self.sabotaged.insert(peer.clone());
+        }
+    }
+
+    fn sent(&mut self, command: &Command) {
+        if command.is_ping() {
+            let attempts = self.attempts.entry(command.word(0).to_owned());
+            let attempts = attempts.or_default();
+            attempts.certain |= std::mem::take(&mut attempts.answered);
+        } else if let Some([what, peer, ..]) = command.told()
+            && what == "ping-timeout"
+            && let Some(attempts) = self.attempts.get_mut(peer)
+            && std::mem::take(&mut attempts.answered)
+        {
+            attempts.certain = false;
+        }
+    }
+
+    /// A ping was not answered, or was not sent, which counts as an attempt too. A peer that the
+    /// server does not have is gone.
+    fn missed(&mut self, now: &Moment<'_>, peer: &str, end: &End) {
+        let fewest = now.records.retries(peer).into_iter().min();
+        let attempts = self.attempts.entry(peer.to_owned()).or_default();
+        attempts.failed += 1;
+        attempts.answered = false;
+        let is_gone = match end {
+            End::Failed(words) => words.first().is_some_and(|it| it == "unknown-peer"),
+            End::Died => true,
+            _ => false,
+        };
+        let is_last = fewest.is_none_or(|fewest| attempts.failed >= fewest);
+        if is_last || is_gone || !attempts.certain {
+            self.ceased.insert(peer.to_owned(), now.at);
         }
     }
 
@@ -190,16 +244,75 @@ mod tests {
         assert_eq!(sight.lines(&lines), None);
     }
 
-    #[test]
-    fn hooks_with_causes_keep_it() {
-        let mut sight = Sight::new::<Hooks>(&[]);
+    /// A host whose peer has answered, and is given up after this many attempts.
+    fn up(retries: &str) -> Sight {
+        let mut sight = Sight::new::<Hooks>(&[("p", &[("retries", retries)])]);
         ping(&mut sight, "ping-ok 1.0");
         assert!(order(&mut sight, 1, ScriptKind::OnUp));
+        sight
+    }
+
+    #[test]
+    fn hooks_with_causes_keep_it() {
+        let mut sight = up("1");
         ping(&mut sight, "ping-timeout");
         assert!(order(&mut sight, 2, ScriptKind::OnDown));
         ping(&mut sight, "ping-ok 1.0");
         assert!(order(&mut sight, 3, ScriptKind::OnUp));
         sight.lines(&["< NOTE KILL p"]);
+        assert!(order(&mut sight, 4, ScriptKind::OnDown));
+    }
+
+    #[test]
+    fn a_peer_goes_down_with_the_last_attempt_and_not_before() {
+        for (retries, expected) in [("3", false), ("2", true), ("1", true)] {
+            let mut sight = up(retries);
+            for _ in 0..2 {
+                ping(&mut sight, "ping-timeout");
+            }
+            let kept = order(&mut sight, 2, ScriptKind::OnDown);
+            assert_eq!(kept, expected, "{retries}");
+        }
+        let mut sight = up("2");
+        ping(&mut sight, "ping-timeout");
+        let refused = ["> PING -background c0.1 p", "< FAIL x"];
+        assert_eq!(sight.lines(&refused), None);
+        assert!(order(&mut sight, 2, ScriptKind::OnDown));
+    }
+
+    #[test]
+    fn a_reply_begins_the_count_of_attempts_anew() {
+        let mut sight = up("2");
+        for result in ["ping-timeout", "ping-ok 1.0", "ping-timeout"] {
+            ping(&mut sight, result);
+        }
+        assert!(!order(&mut sight, 2, ScriptKind::OnDown));
+    }
+
+    #[test]
+    fn a_peer_that_the_server_does_not_have_is_down_at_once() {
+        for failure in ["BGFAIL c0.1 unknown-peer p", "BGINFO c0.1 ping-peer-died"] {
+            let mut sight = up("3");
+            let failure = format!("< {failure}");
+            sight.lines(&["> PING -background c0.1 p", "< BGDETACH c0.1", &failure]);
+            sight.lines(&["< BGOK c0.1"]);
+            assert!(order(&mut sight, 2, ScriptKind::OnDown), "{failure}");
+        }
+    }
+
+    /// What failed on the connection before counts, and what is answered may not.
+    #[test]
+    fn where_it_is_not_certain_how_many_have_failed_one_may_be_the_last() {
+        let mut sight = up("3");
+        sight.see(Seen::Ended(CORE)).unwrap();
+        sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
+        // It may be found gone.
+        assert!(order(&mut sight, 2, ScriptKind::OnDown));
+        ping(&mut sight, "ping-ok 1.0");
+        assert!(order(&mut sight, 3, ScriptKind::OnUp));
+        let told = "> WARN connect ping-timeout p attempt 1 of 3";
+        assert_eq!(sight.lines(&[told, "< OK"]), None);
+        ping(&mut sight, "ping-timeout");
         assert!(order(&mut sight, 4, ScriptKind::OnDown));
     }
 
@@ -233,9 +346,7 @@ mod tests {
     #[test]
     fn a_peer_that_has_gone_down_already_is_not_found_gone() {
         for replies in [false, true] {
-            let mut sight = Sight::new::<Hooks>(&[]);
-            ping(&mut sight, "ping-ok 1.0");
-            assert!(order(&mut sight, 1, ScriptKind::OnUp));
+            let mut sight = up("1");
             ping(&mut sight, "ping-timeout");
             let run = testing::run(2, ScriptKind::OnDown, Some(SetupState::Undone {}));
             sight.see(Seen::Ordered(&run)).unwrap();
