@@ -53,7 +53,7 @@ promises! {
     /// Attempts of a check.
     Checks = "P7", "attempts of a check follow each other without gap, and end as the manual says";
     /// Late checks.
-    NothingLate = "P8", "a check that is late is told";
+    NothingLate = "P8", "a check that is late is told, and none comes too early";
     /// Rows of the state.
     Rows = "P9", "the state has the peers that the server has";
     /// Causes of commands.

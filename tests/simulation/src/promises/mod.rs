@@ -16,6 +16,7 @@ pub(crate) mod ask;
 mod calm;
 mod causes;
 mod checks;
+mod early;
 mod events;
 mod facts;
 mod figures;
@@ -139,6 +140,7 @@ fn product() -> [Box<dyn Rule>; 19] {
         Box::<hooks::Hooks>::default(),
         Box::<facts::Facts>::default(),
         Box::<late::Late>::default(),
+        Box::<early::Early>::default(),
         Box::<rows::Rows>::default(),
         Box::<events::Events>::default(),
         Box::<told::Told>::default(),

@@ -24,6 +24,27 @@ pub(super) struct Longest {
     pub(super) pause: Duration,
 }
 
+/// The times by which a peer is pinged, each the smallest that a record may have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Shortest {
+    /// Between two checks.
+    pub(super) every: Duration,
+    /// For one reply.
+    pub(super) timeout: Duration,
+    /// After the first check that failed.
+    first: Duration,
+    /// After many.
+    limit: Duration,
+}
+
+impl Shortest {
+    /// The pause after so many failed checks in a row, of which up to a quarter may be left out.
+    pub(super) fn pause(self, failed: u32) -> Duration {
+        let doublings = failed.saturating_sub(1).min(16);
+        (self.first * (1 << doublings)).min(self.limit) * 3 / 4
+    }
+}
+
 /// What is known of a host before anything happens to it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
@@ -258,14 +279,39 @@ impl Records {
         values
     }
 
+    /// All lengths that a time in the record of a peer may have, in seconds.
+    fn seconds(&self, peer: &str, key: &str, default: u64) -> impl Iterator<Item = u64> {
+        let said = self.said(peer, key).into_iter();
+        said.map(move |value| {
+            let interval = value.and_then(|value| value.parse::<Interval>().ok());
+            interval.map_or(default, |it| u64::from(it.seconds()).max(1))
+        })
+    }
+
+    /// The shortest times of a peer.
+    pub(super) fn shortest(&self, peer: &str) -> Shortest {
+        let shortest = |key: &str, default: u64| {
+            let seconds = self.seconds(peer, key, default);
+            Duration::from_secs(seconds.min().unwrap_or(default))
+        };
+        // Dynamic peers have a shorter default than others.
+        let is_never = |key: &str| self.said(peer, key) == [None];
+        let is_static = is_never("connect") && is_never("knock");
+        let every = shortest("every", if is_static { 120 } else { 30 });
+        let first = shortest("backoff", every.as_secs());
+        let limit = shortest("backoff-max", every.max(first).as_secs() * 4);
+        Shortest {
+            every,
+            timeout: shortest("timeout", 10),
+            first,
+            limit: limit.max(first),
+        }
+    }
+
     /// The longest times of a peer.
     pub(super) fn longest(&self, peer: &str) -> Longest {
         let longest = |key: &str, default: u64| {
-            let said = self.said(peer, key).into_iter();
-            let seconds = said.map(|value| {
-                let interval = value.and_then(|value| value.parse::<Interval>().ok());
-                interval.map_or(default, |it| u64::from(it.seconds()).max(1))
-            });
+            let seconds = self.seconds(peer, key, default);
             seconds.max().unwrap_or(default)
         };
         // Passive peers have the longest default.
