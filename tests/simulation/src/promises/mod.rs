@@ -130,7 +130,7 @@ impl Host {
 }
 
 /// What is promised of the product alone.
-fn product() -> [Box<dyn Rule>; 19] {
+fn product() -> [Box<dyn Rule>; 20] {
     [
         Box::<jobs::Jobs>::default(),
         Box::<requests::Requests>::default(),
