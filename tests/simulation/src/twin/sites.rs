@@ -247,11 +247,8 @@ fn what(history: &History, lasts: u64, draw: &mut Rng) -> What {
         17 => What::Cancelled(words(&format!("active {peer}")), 0),
         18 => What::Cancelled(words("passive user"), SECOND),
         19 => What::Passive(words("passive user"), Some(SECOND)),
-        20 => match draw.below(4) {
+        20 => match draw.below(2) {
             0 => What::Passive(words("passive -timeout 3 user"), None),
-            // Too late, and in time.
-            1 => What::Passive(words("passive -timeout 3 user"), Some(5 * SECOND)),
-            2 => What::Passive(words("passive user"), Some(31 * SECOND)),
             _ => What::Passive(words("passive -timeout 1m user"), Some(31 * SECOND)),
         },
         21 | 22 => match draw.below(4) {
