@@ -170,8 +170,7 @@ pub(crate) fn own_faults(service: &ServiceStatus) -> Vec<String> {
 fn state_file(service: &ServiceStatus) -> Option<String> {
     let WriteFault { fault, seconds } = service.state_fault.as_ref()?;
     Some(format!(
-        "the state has not been saved for {}, so a restart may lose what has changed: \
-         {fault}",
+        "the state has not been saved for {}, so a restart may lose what has changed: {fault}",
         text::span(*seconds)
     ))
 }

@@ -244,8 +244,8 @@ impl<T> Session<T> {
             return None;
         };
         self.scratch.clear();
-        self.scratch.push_str("BGCANCEL");
-        token::push_word(&mut self.scratch, &tag.to_string());
+        self.scratch.push_str("BGCANCEL ");
+        tag.push(&mut self.scratch);
         // A tag of two numbers fits any line.
         if self.send_scratch().is_ok() {
             self.waiting.push_back(Waiting::Cancel(tag));

@@ -15,6 +15,9 @@ use crate::seen::Seen;
 /// How long a line takes at most to reach a server that is not suspended.
 pub(super) const ON_ITS_WAY: Duration = Duration::from_millis(1);
 
+/// How long a host has been undisturbed when what it shows is compared with what is true.
+pub(super) const REST: Duration = Duration::from_secs(30);
+
 /// Until when what disturbs a host went on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Calm {

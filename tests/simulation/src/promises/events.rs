@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use connect_core::machine::ConnectionId;
 use connect_ipc::control::{Reply, Request};
-use connect_ipc::event_filter::EventKinds;
+use connect_ipc::event_filter::{EventFilter, EventKinds};
 
 use super::{Moment, Rule, Verdict};
 use crate::plan::Part;
@@ -32,14 +32,18 @@ pub(super) struct Events {
     observers: BTreeMap<ConnectionId, Observer>,
 }
 
+/// Whether somebody who asks for these events is told every one.
+pub(super) fn is_of_all(filter: &EventFilter) -> bool {
+    filter.kinds == EventKinds::ALL && filter.peers.is_empty()
+}
+
 impl Rule for Events {
     fn see(&mut self, now: &Moment<'_>) -> Verdict {
         match now.seen {
             Seen::Asked(connection, envelope) => {
                 if let Request::Events(filter) = &envelope.request {
-                    let of_all = filter.kinds == EventKinds::ALL && filter.peers.is_empty();
                     let observer = Observer {
-                        of_all,
+                        of_all: is_of_all(filter),
                         ..Observer::default()
                     };
                     self.observers.insert(*connection, observer);
@@ -97,7 +101,6 @@ impl Events {
 mod tests {
     use connect_ipc::control::{Answer, Envelope};
     use connect_ipc::event::{Event, EventKind};
-    use connect_ipc::event_filter::EventFilter;
 
     use super::super::testing::Sight;
     use super::*;

@@ -6,17 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use connect_ipc::control::ServerLink;
 
+use super::calm::REST;
 use super::{Moment, Rule, Verdict, ask};
 use crate::instant::Instant;
 use crate::promise::Promise;
 use crate::seen::{Seen, View};
-
-/// How long the host has been undisturbed when it is looked at.
-const REST: Duration = Duration::from_secs(30);
 
 /// When the server has last said something to everybody.
 #[derive(Debug, Default)]

@@ -12,18 +12,16 @@ use std::time::Duration;
 use connect_core::machine::ConnectionId;
 use connect_ipc::control::{Reply, Request};
 use connect_ipc::event::{Event, EventKind};
-use connect_ipc::event_filter::EventKinds;
 use tripe_admin::Note;
 
+use super::calm::REST;
+use super::events::is_of_all;
 use super::tap::Fact;
 use super::{Moment, Rule, Verdict};
 use crate::instant::Instant;
 use crate::plan::Part;
 use crate::promise::Promise;
 use crate::seen::Seen;
-
-/// How long the host has been undisturbed when it is looked at.
-const REST: Duration = Duration::from_secs(30);
 
 /// How long nothing of this kind was said: longer than a line and an event are on their way.
 const STILL: Duration = Duration::from_secs(2);
@@ -78,8 +76,7 @@ impl Rule for Told {
         match now.seen {
             Seen::Asked(connection, envelope) => {
                 if let Request::Events(filter) = &envelope.request
-                    && filter.kinds == EventKinds::ALL
-                    && filter.peers.is_empty()
+                    && is_of_all(filter)
                 {
                     self.observers.insert(*connection, Observer::default());
                 }
@@ -196,7 +193,7 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use connect_ipc::control::{Answer, Envelope};
-    use connect_ipc::event_filter::EventFilter;
+    use connect_ipc::event_filter::{EventFilter, EventKinds};
 
     use super::super::testing::{Sight, view};
     use super::*;
