@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! P12: what core has told everybody or heard from the server, it has told observers of all events
-//! as well, as often, and nothing else of that kind. Only a check that failed since no ping could
-//! be sent has an event and nothing that everybody is told.
+//! as well, as often, and nothing else of that kind. Two things have an event and nothing that
+//! everybody is told: a check that failed since no ping could be sent, and a reconnection that a
+//! `kick` asked for.
 //!
 //! The rule compares at each full minute, if nothing has disturbed the host for a while and nothing
 //! of this kind was said within the last seconds, and counts from the minute before that was so.
@@ -47,6 +48,9 @@ struct Observer {
     live: bool,
     /// Whether it has read everything since it was last looked at.
     counts: bool,
+    /// The number of the event after the last `kick`, and the peer that was kicked: the
+    /// reconnection that was asked for.
+    kicked: Option<(u64, String)>,
     differences: Differences,
 }
 
@@ -137,6 +141,20 @@ fn said(fact: &Fact) -> Option<(&'static [Kind], &String)> {
 
 impl Told {
     fn read(&mut self, at: Instant, connection: ConnectionId, event: &Event) {
+        let peer = event.peer.clone().unwrap_or_default();
+        if let Some(observer) = self.observers.get_mut(&connection) {
+            if let EventKind::Command { words, .. } = &event.kind
+                && let [command, of] = words.as_slice()
+                && command == "kick"
+            {
+                observer.kicked = Some((event.seq + 1, of.clone()));
+            }
+            if matches!(event.kind, EventKind::Reconnecting {})
+                && observer.kicked == Some((event.seq, peer.clone()))
+            {
+                return;
+            }
+        }
         let kind = match event.kind {
             EventKind::Added { .. } => Kind::Added,
             EventKind::Removed(_) => Kind::Removed,
@@ -148,8 +166,7 @@ impl Told {
         };
         self.last = at;
         if let Some(observer) = self.observers.get_mut(&connection) {
-            let of = (kind, event.peer.clone().unwrap_or_default());
-            *observer.differences.entry(of).or_default() -= 1;
+            *observer.differences.entry((kind, peer)).or_default() -= 1;
         }
     }
 
@@ -200,8 +217,8 @@ mod tests {
 
     const OBSERVER: ConnectionId = ConnectionId(7);
 
-    /// Core says twice that a peer has answered again, and an observer reads so many events of it.
-    fn look_after(events: u64) -> Option<Promise> {
+    /// Core says this, and an observer of all events reads these about `p`.
+    fn look_after(lines: &[&str], kinds: &[EventKind]) -> Option<Promise> {
         let mut sight = Sight::new::<Told>(&[]);
         let filter = EventFilter {
             kinds: EventKinds::ALL,
@@ -219,27 +236,55 @@ mod tests {
         };
         minute(&mut sight).unwrap();
         minute(&mut sight).unwrap();
-        sight.lines(&["> WARN connect ping-ok p", "> WARN connect ping-ok p"]);
-        for seq in 0..events {
+        sight.lines(lines);
+        for (kind, seq) in kinds.iter().zip(0..) {
             let event = Event {
                 seq,
                 at_ms: 0,
                 peer: Some("p".to_owned()),
-                kind: EventKind::Recovered { failures: 1 },
+                kind: kind.clone(),
             };
             sight.see(Seen::Event(OBSERVER, &event)).unwrap();
         }
         minute(&mut sight).err().map(|(promise, _)| promise)
     }
 
+    /// Core says twice that a peer has answered again, and an observer reads so many events of it.
+    fn look_after_recoveries(events: usize) -> Option<Promise> {
+        let lines = ["> WARN connect ping-ok p", "> WARN connect ping-ok p"];
+        look_after(&lines, &vec![EventKind::Recovered { failures: 1 }; events])
+    }
+
     #[test]
     fn as_many_events_as_warnings_keep_it() {
-        assert_eq!(look_after(2), None);
+        assert_eq!(look_after_recoveries(2), None);
     }
 
     #[test]
     fn an_event_too_few_or_too_many_breaks_it() {
-        assert_eq!(look_after(1), Some(Promise::Events));
-        assert_eq!(look_after(3), Some(Promise::Events));
+        assert_eq!(look_after_recoveries(1), Some(Promise::Events));
+        assert_eq!(look_after_recoveries(3), Some(Promise::Events));
+    }
+
+    #[test]
+    fn everybody_is_told_of_a_reconnection_unless_somebody_kicked() {
+        let kick = |peer: &str| EventKind::Command {
+            words: vec!["kick".to_owned(), peer.to_owned()],
+            by: "server".to_owned(),
+        };
+        let again = || EventKind::Reconnecting {};
+        assert_eq!(look_after(&[], &[kick("p"), again()]), None);
+        let twice = [kick("p"), again(), again()];
+        assert_eq!(look_after(&[], &twice), Some(Promise::Events));
+        assert_eq!(
+            look_after(&[], &[kick("q"), again()]),
+            Some(Promise::Events)
+        );
+        let told = ["> WARN connect reconnecting p"];
+        assert_eq!(look_after(&told, &twice), None);
+        assert_eq!(
+            look_after(&told, &[kick("p"), again()]),
+            Some(Promise::Events)
+        );
     }
 }
