@@ -57,6 +57,8 @@ pub enum Seen<'a> {
     LookedUp(&'a str, &'a Found),
     /// Core cannot tell which run of the server it has met.
     Uncertain,
+    /// Another program provides the service from now on.
+    Displaced,
     /// A fault was carried out.
     Fault(&'a Fault),
     /// A process was started. The number says how often until now.

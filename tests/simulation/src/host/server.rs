@@ -234,6 +234,11 @@ impl Host {
                 Output::Line(client, line) => self.server_writes(client, &line),
                 Output::Broadcast(line) => {
                     shared.see(self.id, Seen::Broadcast(&line));
+                    if let Some(version) = line.strip_prefix("NOTE SVCCLAIM connect ")
+                        && version != env!("CARGO_PKG_VERSION")
+                    {
+                        shared.see(self.id, Seen::Displaced);
+                    }
                     self.broadcast(&line, shared);
                 }
                 Output::Close(client) => {

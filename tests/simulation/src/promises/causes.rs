@@ -138,7 +138,7 @@ impl StartUp {
             Seen::Fault(Fault::Reboot {}) => self.done = None,
             Seen::Uncertain => self.is_uncertain = true,
             // A core that another provider displaces has its state forgotten.
-            Seen::Fault(Fault::Displace { .. }) => self.lose(),
+            Seen::Displaced => self.lose(),
             // It may not live.
             Seen::Fault(Fault::Kill { state, .. }) if *state != Kept::Last => self.lose(),
             // Nothing is written meanwhile.

@@ -14,6 +14,7 @@ use connect_ipc::control::{PeerState, ServerLink};
 use tripe_admin::Note;
 
 use super::tap::{Command, End, Fact};
+use super::unwritten::WRITTEN;
 use super::{Moment, Rule, Verdict, ask};
 use crate::instant::Instant;
 use crate::plan::{DatabaseChange, Fault, Kept, Part};
@@ -45,6 +46,10 @@ pub(super) struct Revived {
     /// Whether core knows only what its state says, of which nothing follows for a server that it
     /// cannot tell.
     has_only_state: bool,
+    /// How often a server was started.
+    servers: u32,
+    /// Which of them core has joined last, and when.
+    met: (u32, Instant),
     /// The peers whose record may not be that of the site.
     foreign: BTreeSet<String>,
     /// Whether the database may be that of another site.
@@ -66,9 +71,16 @@ impl Rule for Revived {
         match now.seen {
             Seen::Stands(_, until) => self.held = self.held.max(*until),
             Seen::Slept(_) => self.held = self.held.max(now.at),
+            Seen::Displaced => self.lose(),
             Seen::Fault(fault) => self.disturbed(fault),
+            Seen::Lives(Part::Server, _) => self.servers += 1,
             Seen::Died(Part::Core) => {
-                let is_lost = std::mem::take(&mut self.is_lost) || self.is_uncertain;
+                // The state may be about another run of the server, or about one that core could
+                // not tell.
+                let (_, joined_at) = self.met;
+                let is_of_another = now.at < joined_at + WRITTEN;
+                let is_lost =
+                    std::mem::take(&mut self.is_lost) || self.is_uncertain || is_of_another;
                 // A state from before the removal says that the server has the peer, and the next
                 // core misses it.
                 if is_lost || self.is_unreadable || !now.records.keeps_state {
@@ -108,7 +120,7 @@ impl Rule for Revived {
                     self.owed.remove(peer);
                 }
             }
-            Some(Fact::Ended(command, _)) if command.verb == "LIST" => self.has_only_state = false,
+            Some(Fact::Ended(command, _)) if command.verb == "LIST" => self.joined(now.at),
             // The server still has the peer, or has not had it any more.
             Some(Fact::Ended(command, End::Failed(_))) if command.verb == "KILL" => {
                 self.owed.remove(command.word(0));
@@ -120,13 +132,28 @@ impl Rule for Revived {
 }
 
 impl Revived {
+    /// Core has joined a server. Nothing follows for it from a state that is about another one.
+    fn joined(&mut self, at: Instant) {
+        let (server, _) = self.met;
+        if server != self.servers {
+            if std::mem::take(&mut self.has_only_state) {
+                self.owed.clear();
+            }
+            self.met = (self.servers, at);
+        }
+        self.has_only_state = false;
+    }
+
+    /// The next core knows nothing of what this one has removed.
+    fn lose(&mut self) {
+        self.is_lost = true;
+        self.owed.clear();
+    }
+
     fn disturbed(&mut self, fault: &Fault) {
         match fault {
             Fault::Database { change } => self.changed(change),
-            Fault::Displace { .. } | Fault::Reboot {} => {
-                self.is_lost = true;
-                self.owed.clear();
-            }
+            Fault::Reboot {} => self.lose(),
             Fault::Kill { state, .. } if *state != Kept::Last => self.is_lost = true,
             _ => {}
         }
@@ -296,6 +323,7 @@ mod tests {
     fn the_next_core_knows_of_it_if_the_last_one_could_write_a_state() {
         for is_uncertain in [false, true] {
             let mut sight = removed(is_uncertain);
+            sight.later(60);
             sight.see(Seen::Died(Part::Core)).unwrap();
             sight.see(Seen::Ended(CORE)).unwrap();
             sight.see(Seen::Lives(Part::Core, 2)).unwrap();
@@ -319,6 +347,26 @@ mod tests {
             assert_eq!(sight.lines(&["> LIST", "< OK"]), None);
             let told = look_after(3_600, &mut sight);
             assert_eq!(told.is_ok(), has_begun, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_core_that_begins_at_another_server_does_not_know_of_it() {
+        for (begins, restarts) in [(false, true), (true, true), (true, false)] {
+            let mut sight = removed(false);
+            sight.later(60);
+            if begins {
+                sight.see(Seen::Died(Part::Core)).unwrap();
+                sight.see(Seen::Lives(Part::Core, 2)).unwrap();
+            }
+            sight.see(Seen::Ended(CORE)).unwrap();
+            if restarts {
+                sight.see(Seen::Lives(Part::Server, 2)).unwrap();
+            }
+            sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
+            assert_eq!(sight.lines(&["> LIST", "< OK"]), None);
+            let told = look_after(3_600, &mut sight);
+            assert_eq!(told.is_ok(), begins && restarts, "{told:?}");
         }
     }
 

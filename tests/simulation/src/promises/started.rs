@@ -59,6 +59,10 @@ impl Rule for Started {
         match now.seen {
             Seen::Lives(Part::Server, _) => self.servers += 1,
             Seen::Uncertain => self.is_uncertain = true,
+            Seen::Displaced => {
+                self.owed.clear();
+                self.listed = None;
+            }
             Seen::Fault(fault) => self.disturbed(now.at, fault),
             Seen::Died(Part::Core | Part::Server) | Seen::Stands(..) | Seen::Slept(_) => {
                 self.owed.clear();
@@ -96,7 +100,7 @@ impl Started {
     fn disturbed(&mut self, at: Instant, fault: &Fault) {
         self.owed.clear();
         match fault {
-            Fault::Displace { .. } | Fault::Reboot {} => self.listed = None,
+            Fault::Reboot {} => self.listed = None,
             Fault::Database { change } => match change {
                 DatabaseChange::Back => self.database = Database::Own(at + RELOADED),
                 DatabaseChange::Unwatched(..) => {}

@@ -10,7 +10,7 @@ use crate::plan::{Fault, Part};
 use crate::seen::Seen;
 
 /// How long after a change core has its state written, also if it must be tried again.
-const WRITTEN: Duration = Duration::from_secs(15);
+pub(super) const WRITTEN: Duration = Duration::from_secs(15);
 
 /// The peers of which something has changed, and when.
 #[derive(Debug, Default)]
