@@ -7,7 +7,7 @@ use std::path::Path;
 
 use simulation::twin::differences::{Shown, Written, all, page};
 use simulation::twin::history::SECOND;
-use simulation::twin::sites::history;
+use simulation::twin::sites::{WIDER_FROM, history};
 use simulation::twin::tolerances::{ALL, Kind, Tolerance, Tolerances};
 use simulation::twin::{Twin, judge, judge_with, shrink};
 
@@ -15,11 +15,14 @@ use simulation::twin::{Twin, judge, judge_with, shrink};
 /// needed for one of them.
 const FIXED: std::ops::Range<u64> = 0..40;
 
+/// Those of the histories with more kinds of records that are played each time.
+const WIDER: std::ops::Range<u64> = WIDER_FROM..WIDER_FROM + 40;
+
 /// More of them, for what the others do not show.
 const RARE: [u64; 9] = [48, 342, 912, 1613, 1700, 1792, 2690, 2882, 6512];
 
 fn fixed() -> impl Iterator<Item = u64> {
-    RARE.into_iter().chain(FIXED)
+    RARE.into_iter().chain(FIXED).chain(WIDER)
 }
 
 fn root() -> &'static Path {

@@ -125,6 +125,7 @@ fn active_fails_for_what_is_not_in_the_database_or_has_no_address() -> Outcome {
         .peer("passive", &[("peer", "PASSIVE")])
         .peer("nowhere", &[])
         .peer("blank", &[("peer", "  ")])
+        .peer("empty", &[("peer", NOBODY), ("priv", "")])
         .build()?;
     let _service = site.connect(&[])?;
     for (peer, failure) in [
@@ -132,6 +133,7 @@ fn active_fails_for_what_is_not_in_the_database_or_has_no_address() -> Outcome {
         ("passive", "passive-peer passive"),
         ("nowhere", "malformed-peer nowhere missing-key peer"),
         ("blank", "malformed-peer blank bad-value peer"),
+        ("empty", "malformed-peer empty bad-value priv"),
     ] {
         assert_eq!(site.submit_failing(&format!("active {peer}"))?, failure);
     }

@@ -5,8 +5,10 @@
 use connect_ipc::scripts::{ScriptKind, Stream};
 use peerdb::Database;
 use peerdb::Record;
+use tripe_admin::Interval;
 use tripe_lab::rng::{Rng, checksum};
 
+use super::sites::WIDER_FROM;
 use super::transcript::Place;
 
 /// A second.
@@ -133,6 +135,8 @@ pub enum Habit {
     Slow(u64, i32),
     /// This signal ends it.
     Signal(i32),
+    /// It ends at once, in a way that the system does not tell.
+    Unknown,
     /// It writes a line and ends well.
     Says(Stream, String),
     /// It writes a line and stays until it gets `TERM`.
@@ -145,6 +149,16 @@ pub const CHALLENGE: &str = "AAAABG9ubHkgYSBwcmV0ZW5jZSBvZiBh";
 impl History {
     /// The database at the beginning, with the changes up to that stimulus.
     pub(crate) fn database(&self, stimulus: usize) -> Database {
+        let records = self.records_after(stimulus);
+        let records = records.iter().map(|record| {
+            let pairs = record.pairs.iter().map(|(key, value)| (key, value));
+            Record::new(&record.peer, pairs)
+        });
+        Database::from_parts(records, self.users.iter().cloned(), self.auto.clone())
+    }
+
+    /// Its records.
+    pub(crate) fn records_after(&self, stimulus: usize) -> Vec<RecordSite> {
         let mut records = self.records.clone();
         for Stimulus { what, .. } in &self.stimuli[..=stimulus] {
             let What::Database(change) = what else {
@@ -162,11 +176,7 @@ impl History {
                 Change::Back => records.clone_from(&self.records),
             }
         }
-        let records = records.iter().map(|record| {
-            let pairs = record.pairs.iter().map(|(key, value)| (key, value));
-            Record::new(&record.peer, pairs)
-        });
-        Database::from_parts(records, self.users.iter().cloned(), self.auto.clone())
+        records
     }
 
     /// The command that is submitted with a stimulus, if one is.
@@ -217,7 +227,8 @@ impl History {
                 _ => Habit::Stays(CHALLENGE.to_owned()),
             };
         }
-        match draw.below(13) {
+        match draw.below(if self.seed < WIDER_FROM { 13 } else { 14 }) {
+            13 => Habit::Unknown,
             0 => Habit::Ends(3),
             1 => Habit::Signal(9),
             2 => says(Stream::Stdout, "hello 'there'"),
@@ -238,6 +249,33 @@ impl RecordSite {
         let mut pairs = self.pairs.iter();
         let found = pairs.find(|(known, _)| known == key)?;
         Some(&found.1)
+    }
+
+    /// The time between two checks in seconds, as connect(8) says.
+    pub(crate) fn every(&self) -> u64 {
+        let is_dynamic = self.get("connect").or(self.get("knock")).is_some();
+        let default = match (is_dynamic, self.get("peer")) {
+            (true, _) => 30,
+            (false, Some("PASSIVE")) => 300,
+            _ => 120,
+        };
+        self.seconds("every", default)
+    }
+
+    /// The time for a reply in seconds, as connect(8) says.
+    pub(crate) fn timeout(&self) -> u64 {
+        self.seconds("timeout", 10)
+    }
+
+    fn seconds(&self, key: &str, default: u64) -> u64 {
+        let interval = self.get(key).and_then(|text| text.parse::<Interval>().ok());
+        interval.map_or(default, |interval| u64::from(interval.seconds()).max(1))
+    }
+
+    /// How many attempts a check has, as connect(8) says.
+    pub(crate) fn retries(&self) -> u32 {
+        let retries = self.get("retries").and_then(|text| text.parse().ok());
+        retries.unwrap_or(5)
     }
 
     /// The partner's address, as words.

@@ -138,6 +138,9 @@ pub(crate) fn play<P: Provider>(
         jobs: BTreeMap::new(),
         children: BTreeMap::new(),
     };
+    let timeouts = history.records.iter();
+    let timeouts = timeouts.map(|record| (record.peer.clone(), record.timeout()));
+    play.recorder.timeouts = timeouts.collect();
     play.run()?;
     play.is_over();
     play.recorder
@@ -395,13 +398,15 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
 
     /// How long each peer may wait after a reply.
     fn longest_pauses(&self, place: usize) -> BTreeMap<String, u64> {
-        let databases = [place.saturating_sub(1), place].map(|it| self.history.database(it));
+        let databases = [place.saturating_sub(1), place].map(|it| {
+            let database = self.history.database(it);
+            (database, self.history.records_after(it))
+        });
         let pause = |peer: &str| {
-            let [before, now] = databases.each_ref().map(|database| {
+            let [before, now] = databases.each_ref().map(|(database, records)| {
                 let record = database.peer(peer).filter(|record| record.flag("watch"));
-                let every = record.and_then(|record| record.get("every"));
-                let every = every.and_then(|every| every.trim_end_matches('s').parse().ok());
-                every.map_or(u64::MAX, |every: u64| every.saturating_mul(SECOND))
+                let record = record.and_then(|_| records.iter().find(|it| it.peer == peer));
+                record.map_or(u64::MAX, |record| record.every().saturating_mul(SECOND))
             });
             let tolerances = self.recorder.tolerances;
             match before > now && tolerances.leave_out(Tolerance::ChangedInterval) {
@@ -647,6 +652,7 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
             Habit::Ends(status) => (QUICK, Ended::Exited(status)),
             Habit::Slow(seconds, status) => (seconds * SECOND, Ended::Exited(status)),
             Habit::Signal(signal) => (QUICK, Ended::Signal(signal)),
+            Habit::Unknown => (QUICK, Ended::Unknown(0xffff)),
             Habit::Says(stream, line) => {
                 says(stream, line);
                 (2 * QUICK, Ended::Exited(0))

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use connect_ipc::scripts::ScriptKind;
-use tripe_admin::split;
+use tripe_admin::{Interval, split};
 
 use super::figures::Figures;
 use super::provider::Start;
@@ -27,6 +27,8 @@ pub(crate) struct Recorder<'a> {
     pub(crate) interfaces: BTreeMap<String, String>,
     /// How long after a reply each peer may wait for its next check.
     pub(crate) every: BTreeMap<String, u64>,
+    /// How many seconds each peer has for a reply.
+    pub(crate) timeouts: BTreeMap<String, u64>,
     /// What `info` should say of each peer.
     pub(crate) figures: BTreeMap<String, Figures>,
 }
@@ -81,6 +83,7 @@ impl<'a> Recorder<'a> {
             checks: BTreeMap::new(),
             interfaces: BTreeMap::new(),
             every: BTreeMap::new(),
+            timeouts: BTreeMap::new(),
             figures: BTreeMap::new(),
         }
     }
@@ -185,7 +188,14 @@ impl<'a> Recorder<'a> {
     fn ping(&mut self, peer: &str, tag: &str, timeout: &str) {
         self.pings.insert(tag.to_owned(), peer.to_owned());
         self.figures.entry(peer.to_owned()).or_default().begin();
-        let timeout = timeout.trim_end_matches('s').parse().unwrap_or(0) * 1_000_000_000;
+        let timeout = timeout
+            .parse()
+            .map_or(0, |it: Interval| u64::from(it.seconds()));
+        if self.timeouts.get(peer).is_some_and(|said| *said != timeout) {
+            let fault = format!("a ping to {peer} is to be answered within {timeout} s");
+            self.transcript.faults.push(fault);
+        }
+        let timeout = timeout * 1_000_000_000;
         let now = self.now;
         match self.checks.get_mut(peer) {
             Some(check) if check.last == Last::Timeout => {

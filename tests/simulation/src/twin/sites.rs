@@ -20,11 +20,21 @@ const NAMES: [&str; 7] = [
     "unwatched",
 ];
 
+/// The histories of this seed and those after it have more kinds of records, and greetings that
+/// come late. Those before it are as they always were, since many are kept for what they show.
+pub const WIDER_FROM: u64 = 100_000;
+
 /// The history of a seed.
 #[must_use]
 pub fn history(seed: u64) -> History {
-    let [mut draw, mut more] = [1, 2].map(|number| Rng::new(seed).fork(number));
-    let records = records(seed, &mut draw);
+    let [mut draw, mut more, mut keys] = [1, 2, 3].map(|number| Rng::new(seed).fork(number));
+    let mut records = records(seed, &mut draw);
+    if seed >= WIDER_FROM {
+        for record in &mut records {
+            other_times(record, &mut keys);
+            other_options(record, &mut keys);
+        }
+    }
     let users = records
         .iter()
         .filter(|record| record.peer == "site.passive");
@@ -104,17 +114,67 @@ fn put(history: &mut History, place: usize, what: What, settle: u64) {
     history.stimuli.insert(place, Stimulus { at, what });
 }
 
+/// Has some records say nothing about a time or a number, so that the default holds, and others say
+/// it in another unit. Where nothing is said of a static peer, the two differ (`default-of-every`).
+fn other_times(record: &mut RecordSite, draw: &mut Rng) {
+    let is_static = record.get("peer") != Some("PASSIVE")
+        && record.get("connect").or(record.get("knock")).is_none();
+    for (key, values) in [
+        ("every", &["1m", "2m", "90"][..]),
+        ("timeout", &["1m", "1", "7s"]),
+        ("retries", &["2", "4", "6"]),
+    ] {
+        let (is_other, which) = (draw.below(4) == 0, draw.below(6));
+        if !is_other {
+            continue;
+        }
+        let value = usize::try_from(which).ok().and_then(|at| values.get(at));
+        if value.is_none() && is_static && key == "every" {
+            continue;
+        }
+        record.pairs.retain(|(known, _)| known != key);
+        if let Some(value) = value {
+            record.pairs.push((key.to_owned(), (*value).to_owned()));
+        }
+    }
+    // Rarely, since all others are checked often meanwhile.
+    let is_slow = draw.below(64) == 0;
+    for (key, value) in &mut record.pairs {
+        if key == "every" && is_slow {
+            "1h".clone_into(value);
+        }
+        if key == "keepalive" {
+            let which = usize::try_from(draw.below(4)).unwrap_or_default();
+            *value = ["25s", "2m", "1h", "1d"][which].to_owned();
+        }
+    }
+}
+
+/// Has some records ask for other options of `ADD`, or for one that the server does not have.
+fn other_options(record: &mut RecordSite, draw: &mut Rng) {
+    for (key, values) in [
+        ("cork", ["no", "on", "t"]),
+        ("priv", ["other-key", "a key", "k3"]),
+        ("tunnel", ["lab", "lab", "nowhere"]),
+    ] {
+        let (is_other, which) = (draw.below(6) == 0, draw.below(3));
+        let which = usize::try_from(which).unwrap_or_default();
+        if is_other {
+            record.pairs.retain(|(known, _)| known != key);
+            record
+                .pairs
+                .push((key.to_owned(), values[which].to_owned()));
+        }
+    }
+}
+
 /// How long it takes until product and manual have both come to rest, whatever their phase is
 /// ([`Tolerance::NotAtRest`]).
 fn settle(records: &[RecordSite]) -> u64 {
-    let seconds = |record: &RecordSite, key: &str| -> u64 {
-        let value = record.get(key).unwrap_or_default();
-        value.trim_end_matches('s').parse().unwrap_or(60)
-    };
     let longest = records.iter().map(|record| {
         // The database may change it to up to 30 seconds.
-        let every = seconds(record, "every").max(30);
-        let failing = seconds(record, "retries") * seconds(record, "timeout");
+        let every = record.every().max(30);
+        let failing = u64::from(record.retries()) * record.timeout();
         (4 * every).max(failing) + every + failing + 5
     });
     longest.max().unwrap_or_default() * SECOND
@@ -247,8 +307,13 @@ fn what(history: &History, lasts: u64, draw: &mut Rng) -> What {
         17 => What::Cancelled(words(&format!("active {peer}")), 0),
         18 => What::Cancelled(words("passive user"), SECOND),
         19 => What::Passive(words("passive user"), Some(SECOND)),
-        20 => match draw.below(2) {
+        20 => match draw.below(if history.seed < WIDER_FROM { 2 } else { 4 }) {
             0 => What::Passive(words("passive -timeout 3 user"), None),
+            // These two come too late.
+            1 if history.seed >= WIDER_FROM => {
+                What::Passive(words("passive user"), Some(31 * SECOND))
+            }
+            2 => What::Passive(words("passive -timeout 3 user"), Some(5 * SECOND)),
             _ => What::Passive(words("passive -timeout 1m user"), Some(31 * SECOND)),
         },
         21 | 22 => match draw.below(4) {

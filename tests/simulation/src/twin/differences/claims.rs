@@ -105,14 +105,24 @@ fn answers(divergence: &Divergence) -> Option<(Option<&str>, Option<&str>)> {
 /// The pause after a failed check grows, so that fewer of them fail in the same time; and a peer
 /// with which keys were agreed on is checked at once, so that more are answered. One that is
 /// sabotaged is checked at once, too, so the service of the manual may lose two intervals, beside
-/// the one that depends on the phase.
+/// the one that depends on the phase; and of one that is there again, it waits for the end of an
+/// attempt before.
 pub(super) fn when_checks_come(divergence: &Divergence, history: &History) -> bool {
     match (&divergence.product, &divergence.manual) {
         (Some(Item::Times(product)), Some(Item::Times(manual))) => product < manual && *product > 0,
         (Some(Item::Answered(product)), Some(Item::Answered(manual))) => {
-            is_command(divergence, history, "sabotage")
-                && has(divergence, history, "connect")
-                && (2..=3).contains(&product.saturating_sub(*manual))
+            let more = u64::from(product.saturating_sub(*manual));
+            let lost = match stimulus(divergence, history) {
+                What::Dead(peer, _) => {
+                    let record = history
+                        .record(peer)
+                        .filter(|it| it.peer == divergence.place.peer);
+                    record.map_or(0, |record| record.timeout() / record.every())
+                }
+                _ if is_command(divergence, history, "sabotage") => 2,
+                _ => 0,
+            };
+            has(divergence, history, "connect") && (2..=1 + lost).contains(&more)
         }
         _ => false,
     }
@@ -136,10 +146,38 @@ pub(super) fn shorter_period(divergence: &Divergence, _: &History) -> bool {
     }
 }
 
-/// A refused ping counts as a failed attempt, and the next attempt follows at once.
+/// A refused ping counts as a failed attempt, and the next attempt follows after `timeout`, where
+/// the service of the manual waits for `every`. So more checks are answered, or fewer if `timeout`
+/// is longer. What is done about a peer that is unreachable is done only if so many pings are
+/// refused as a check has.
 pub(super) fn refused_pings(divergence: &Divergence, history: &History) -> bool {
-    matches!(stimulus(divergence, history), What::RefusedPings(..))
-        && divergence.place.sequence != Sequence::Jobs
+    let What::RefusedPings(peer, times) = stimulus(divergence, history) else {
+        return false;
+    };
+    let records = history.records_after(divergence.place.stimulus);
+    let mut records = records.iter().chain(&history.records);
+    let Some(record) = records.find(|record| record.peer == *peer) else {
+        return false;
+    };
+    let fails = *times >= record.retries();
+    let is_explained = match (&divergence.product, &divergence.manual) {
+        (Some(Item::Answered(product)), Some(Item::Answered(manual))) => {
+            let waits = u64::from(*times) * record.timeout();
+            product.saturating_sub(*manual) <= times + 2
+                && u64::from(manual.saturating_sub(*product)) <= waits / record.every() + 2
+        }
+        (Some(Item::Check { ended, told, .. }), _) if !fails => {
+            let is_refused = |line: &String| line.contains(" ping-failed ");
+            match ended {
+                CheckEnd::Refused => told.iter().all(is_refused),
+                CheckEnd::Reply => true,
+                _ => false,
+            }
+        }
+        (None, Some(Item::Check { .. })) => true,
+        _ => fails && divergence.place.sequence != Sequence::Jobs,
+    };
+    divergence.place.peer == *peer && is_explained
 }
 
 /// New keys are made with each attempt to connect.
@@ -313,10 +351,15 @@ pub(super) fn database(divergence: &Divergence, history: &History) -> bool {
         _ => false,
     };
     let change = stimulus(divergence, history);
-    let changes_every = matches!(
-        change,
-        What::Database(Change::Key(_, "every", _) | Change::Back)
-    );
+    let changes_every = match change {
+        What::Database(Change::Key(_, "every", _) | Change::Back) => true,
+        // The default is another one.
+        What::Database(Change::Key(peer, "connect", _)) => {
+            let record = history.record(peer);
+            record.is_some_and(|record| record.get("every").is_none())
+        }
+        _ => false,
+    };
     is_brought_down || is_sooner && changes_every
 }
 

@@ -129,6 +129,8 @@ const ALL: &[Difference] = &[
     twin!("More warnings", "auto-without-record", claims::auto_without_record),
     twin!("Lines that fit", "lines-that-fit", claims::lines_that_fit),
     twin!("The database", "database", claims::database),
+    scenario!("The database", "values-that-cannot-be-sent",
+        "commands::active_fails_for_what_is_not_in_the_database_or_has_no_address"),
     twin!("Commands", "commands", claims::commands),
     scenario!("Versions", "versions",
         "drop_in::what_an_original_has_started_up_is_not_started_up_again"),
