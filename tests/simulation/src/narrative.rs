@@ -67,7 +67,7 @@ impl<W: Write> Narrative<W> {
             }
             Seen::Place(peer, at) => format!("the partner of {peer} is at {at}"),
             Seen::LookedUp(peer, found) => format!("core learns of the name of {peer}: {found:?}"),
-            Seen::Displaced => "another program provides the service".to_owned(),
+            Seen::Displaced { .. } => "another program provides the service".to_owned(),
             Seen::Fault(it) => format!("FAULT {}", fault(it)),
             Seen::Lives(part, life) => format!("{part:?} starts, for the {life}. time"),
             Seen::Died(part) => format!("{part:?} ends"),

@@ -57,8 +57,12 @@ pub enum Seen<'a> {
     LookedUp(&'a str, &'a Found),
     /// Core cannot tell which run of the server it has met.
     Uncertain,
-    /// Another program provides the service from now on.
-    Displaced,
+    /// Another program provides the service from now on. If it is an older one than core, core can
+    /// claim the service again, and keeps its state.
+    Displaced {
+        /// Whether it is newer than core.
+        by_newer: bool,
+    },
     /// A fault was carried out.
     Fault(&'a Fault),
     /// A process was started. The number says how often until now.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
+use tripe_admin::version;
 use tripe_lab::LabConfig;
 use tripe_lab::Switches;
 use tripe_lab::config::{Host as Name, Reflect};
@@ -26,6 +27,9 @@ use crate::queue::Step;
 use crate::seen::{Seen, Watcher, Who};
 use crate::wire::Wire;
 use crate::world::shared::Shared;
+
+/// The version of core.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How long a reflected partner takes to answer.
 const REFLECTED: Duration = Duration::from_millis(20);
@@ -235,9 +239,10 @@ impl Host {
                 Output::Broadcast(line) => {
                     shared.see(self.id, Seen::Broadcast(&line));
                     if let Some(version) = line.strip_prefix("NOTE SVCCLAIM connect ")
-                        && version != env!("CARGO_PKG_VERSION")
+                        && version != VERSION
                     {
-                        shared.see(self.id, Seen::Displaced);
+                        let by_newer = version::compare(version, VERSION).is_gt();
+                        shared.see(self.id, Seen::Displaced { by_newer });
                     }
                     self.broadcast(&line, shared);
                 }

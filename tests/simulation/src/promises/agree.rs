@@ -114,7 +114,7 @@ impl Rule for Agree {
             // What an earlier one has kept may be about another server.
             Seen::Uncertain => self.unaware = true,
             // What it has kept is about another provider's time.
-            Seen::Displaced => self.unaware = true,
+            Seen::Displaced { .. } => self.unaware = true,
             // Peers that come meanwhile have no record.
             Seen::Lives(Part::Core, _) => self.blind |= !self.has_database,
             Seen::Fault(Fault::Journal { .. }) => self.forgotten = true,

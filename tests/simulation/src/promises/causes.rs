@@ -137,8 +137,8 @@ impl StartUp {
             }
             Seen::Fault(Fault::Reboot {}) => self.done = None,
             Seen::Uncertain => self.is_uncertain = true,
-            // A core that another provider displaces has its state forgotten.
-            Seen::Displaced => self.lose(),
+            // A core that a newer provider displaces forgets its state.
+            Seen::Displaced { by_newer: true } => self.lose(),
             // It may not live.
             Seen::Fault(Fault::Kill { state, .. }) if *state != Kept::Last => self.lose(),
             // Nothing is written meanwhile.

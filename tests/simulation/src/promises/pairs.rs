@@ -80,7 +80,7 @@ impl Rule for Pairs {
                 };
             }
             Seen::Fault(Fault::Journal { .. }) => self.forgotten = true,
-            Seen::Displaced => self.displaced = true,
+            Seen::Displaced { .. } => self.displaced = true,
             Seen::Lives(Part::Scripts, _) => {
                 self.helpers += 1;
                 self.forgotten |= self.helpers > 1 && !now.records.journal;

@@ -4,8 +4,8 @@
 //!
 //! The rule looks once a minute, while core is joined. Before an operator adds what is missing in
 //! the end, it also asks core whether it will add these peers. It excuses what ends the attempts
-//! (docs/guide/operators.md): another record of the peer, and a core that begins without what the
-//! earlier one knew.
+//! (docs/reference/record-keys.md): another record of the peer, and a core that begins without what
+//! the earlier one knew, also since the server is another one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -48,6 +48,8 @@ pub(super) struct Revived {
     has_only_state: bool,
     /// How often a server was started.
     servers: u32,
+    /// Which of them core has connected to last.
+    connected: u32,
     /// Which of them core has joined last, and when.
     met: (u32, Instant),
     /// The peers whose record may not be that of the site.
@@ -71,7 +73,7 @@ impl Rule for Revived {
         match now.seen {
             Seen::Stands(_, until) => self.held = self.held.max(*until),
             Seen::Slept(_) => self.held = self.held.max(now.at),
-            Seen::Displaced => self.lose(),
+            Seen::Displaced { by_newer: true } => self.lose(),
             Seen::Fault(fault) => self.disturbed(fault),
             Seen::Lives(Part::Server, _) => self.servers += 1,
             Seen::Died(Part::Core) => {
@@ -105,7 +107,10 @@ impl Rule for Revived {
         match now.fact {
             Some(Fact::Sent(command)) => self.sent(now, command),
             // Somebody else may have removed it since, or the server was started again.
-            Some(Fact::Connected | Fact::Lost) => {
+            Some(fact @ (Fact::Connected | Fact::Lost)) => {
+                if *fact == Fact::Connected {
+                    self.connected = self.servers;
+                }
                 self.is_uncertain = false;
                 self.unreachable.clear();
                 self.held = self.held.max(now.at);
@@ -120,7 +125,7 @@ impl Rule for Revived {
                     self.owed.remove(peer);
                 }
             }
-            Some(Fact::Ended(command, _)) if command.verb == "LIST" => self.joined(now.at),
+            Some(Fact::Ended(command, _)) if command.verb == "LIST" => self.joined(now),
             // The server still has the peer, or has not had it any more.
             Some(Fact::Ended(command, End::Failed(_))) if command.verb == "KILL" => {
                 self.owed.remove(command.word(0));
@@ -132,16 +137,17 @@ impl Rule for Revived {
 }
 
 impl Revived {
-    /// Core has joined a server. Nothing follows for it from a state that is about another one.
-    fn joined(&mut self, at: Instant) {
+    /// Core has joined a server. Nothing follows for it from a state that is about another one,
+    /// but what `--startup` stands for is done.
+    fn joined(&mut self, now: &Moment<'_>) {
+        let has_only_state = std::mem::take(&mut self.has_only_state);
         let (server, _) = self.met;
-        if server != self.servers {
-            if std::mem::take(&mut self.has_only_state) {
+        if server != self.connected {
+            if has_only_state && !now.records.startup {
                 self.owed.clear();
             }
-            self.met = (self.servers, at);
+            self.met = (self.connected, now.at);
         }
-        self.has_only_state = false;
     }
 
     /// The next core knows nothing of what this one has removed.

@@ -59,7 +59,7 @@ impl Rule for Started {
         match now.seen {
             Seen::Lives(Part::Server, _) => self.servers += 1,
             Seen::Uncertain => self.is_uncertain = true,
-            Seen::Displaced => {
+            Seen::Displaced { .. } => {
                 self.owed.clear();
                 self.listed = None;
             }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! P12: what core has told everybody or heard from the server, it has told observers of all events
-//! as well, as often, and nothing else of that kind. Two things have an event and nothing that
-//! everybody is told: a check that failed since no ping could be sent, and a reconnection that a
-//! `kick` asked for.
+//! as well, as often, and nothing else of that kind. Two things are told as
+//! events only: a check that failed since no ping could be sent, and a reconnection that a `kick`
+//! asked for.
 //!
 //! The rule compares at each full minute, if nothing has disturbed the host for a while and nothing
 //! of this kind was said within the last seconds, and counts from the minute before that was so.

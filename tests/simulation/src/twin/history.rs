@@ -26,7 +26,8 @@ pub(super) const APART: u64 = 137_000_300;
 /// `APART` later, can come right after one.
 pub const BEGIN: u64 = 20 * SECOND - 137 * MILLISECOND;
 
-/// How long the host waits for a ping before it is suspended: longer than any peer waits.
+/// How long the host waits for a ping before it is suspended. Most peers are pinged within this
+/// time.
 pub const LONGEST_WAIT: u64 = 61 * SECOND;
 
 /// Everything that happens.

@@ -115,7 +115,8 @@ fn put(history: &mut History, place: usize, what: What, settle: u64) {
 }
 
 /// Has some records say nothing about a time or a number, so that the default holds, and others say
-/// it in another unit. Where nothing is said of a static peer, the two differ (`default-of-every`).
+/// it in another unit. A static peer always has `every`: the defaults of the two differ for it
+/// (`default-of-every`).
 fn other_times(record: &mut RecordSite, draw: &mut Rng) {
     let is_static = record.get("peer") != Some("PASSIVE")
         && record.get("connect").or(record.get("knock")).is_none();

@@ -161,7 +161,7 @@ pub const ALL: &[Entry] = &[
         "A ping may be sent up to 2 milliseconds later than the manual says.",
         "The service hands the server the pings of 2 milliseconds together."),
     entry(Tolerance::ChangedInterval, "changed-interval", Kind::Asked,
-        "After a change of `every` or `watch`, a check may be as late as the longer of the two intervals allows.",
+        "After a change of `every`, `watch` or `connect`, a check may be as late as the longer of the two intervals allows.",
         "The manual does not say when a new interval counts for a peer that waits."),
     entry(Tolerance::Questions, "questions", Kind::Asked,
         "The commands `WATCH`, `SVCQUERY`, `SVCCLAIM`, `SVCRELEASE`, `LIST`, `IFNAME`, `ADDR`, `ALGS` and `GETCHAL` \

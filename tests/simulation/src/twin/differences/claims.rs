@@ -4,7 +4,7 @@
 use connect_ipc::scripts::ScriptKind;
 
 use super::super::compare::Divergence;
-use super::super::history::{CHALLENGE, Change, History, What};
+use super::super::history::{CHALLENGE, Change, History, RecordSite, What};
 use super::super::transcript::{CheckEnd, Item, Sequence};
 
 /// What happened before a divergence.
@@ -59,6 +59,13 @@ fn only_manual(divergence: &Divergence) -> Option<&Item> {
     manual.filter(|_| divergence.product.is_none())
 }
 
+/// The record of a peer as it is after this stimulus, or at the beginning if it was removed.
+fn record_after(history: &History, stimulus: usize, peer: &str) -> Option<RecordSite> {
+    let records = history.records_after(stimulus);
+    let mut records = records.into_iter().chain(history.records.iter().cloned());
+    records.find(|record| record.peer == peer)
+}
+
 /// Whether the record of the peer has a key: as it is then, or was before it was removed.
 fn has(divergence: &Divergence, history: &History, key: &str) -> bool {
     let peer = history.subject(&divergence.place);
@@ -105,21 +112,19 @@ fn answers(divergence: &Divergence) -> Option<(Option<&str>, Option<&str>)> {
 /// The pause after a failed check grows, so that fewer of them fail in the same time; and a peer
 /// with which keys were agreed on is checked at once, so that more are answered. One that is
 /// sabotaged is checked at once, too, so the service of the manual may lose two intervals, beside
-/// the one that depends on the phase; and of one that is there again, it waits for the end of an
-/// attempt before.
+/// the one that depends on the phase. If a peer was dead and answers again, the service of the
+/// manual first waits until the attempt that is under way is over.
 pub(super) fn when_checks_come(divergence: &Divergence, history: &History) -> bool {
     match (&divergence.product, &divergence.manual) {
         (Some(Item::Times(product)), Some(Item::Times(manual))) => product < manual && *product > 0,
         (Some(Item::Answered(product)), Some(Item::Answered(manual))) => {
             let more = u64::from(product.saturating_sub(*manual));
             let lost = match stimulus(divergence, history) {
-                What::Dead(peer, _) => {
-                    let record = history
-                        .record(peer)
-                        .filter(|it| it.peer == divergence.place.peer);
+                What::Dead(peer, _) if *peer == divergence.place.peer => {
+                    let record = record_after(history, divergence.place.stimulus, peer);
                     record.map_or(0, |record| record.timeout() / record.every())
                 }
-                _ if is_command(divergence, history, "sabotage") => 2,
+                What::Command(words) if *words == ["sabotage", &divergence.place.peer] => 2,
                 _ => 0,
             };
             has(divergence, history, "connect") && (2..=1 + lost).contains(&more)
@@ -148,15 +153,13 @@ pub(super) fn shorter_period(divergence: &Divergence, _: &History) -> bool {
 
 /// A refused ping counts as a failed attempt, and the next attempt follows after `timeout`, where
 /// the service of the manual waits for `every`. So more checks are answered, or fewer if `timeout`
-/// is longer. What is done about a peer that is unreachable is done only if so many pings are
-/// refused as a check has.
+/// is longer. What is done about a peer that is unreachable is done only if at least as many pings
+/// are refused as a check has attempts.
 pub(super) fn refused_pings(divergence: &Divergence, history: &History) -> bool {
     let What::RefusedPings(peer, times) = stimulus(divergence, history) else {
         return false;
     };
-    let records = history.records_after(divergence.place.stimulus);
-    let mut records = records.iter().chain(&history.records);
-    let Some(record) = records.find(|record| record.peer == *peer) else {
+    let Some(record) = record_after(history, divergence.place.stimulus, peer) else {
         return false;
     };
     let fails = *times >= record.retries();
@@ -174,7 +177,7 @@ pub(super) fn refused_pings(divergence: &Divergence, history: &History) -> bool 
                 _ => false,
             }
         }
-        (None, Some(Item::Check { .. })) => true,
+        (None, Some(Item::Check { ended, .. })) if !fails => *ended == CheckEnd::Refused,
         _ => fails && divergence.place.sequence != Sequence::Jobs,
     };
     divergence.place.peer == *peer && is_explained
@@ -350,13 +353,14 @@ pub(super) fn database(divergence: &Divergence, history: &History) -> bool {
         (Some(Item::Answered(product)), Some(Item::Answered(manual))) => product > manual,
         _ => false,
     };
-    let change = stimulus(divergence, history);
-    let changes_every = match change {
-        What::Database(Change::Key(_, "every", _) | Change::Back) => true,
-        // The default is another one.
-        What::Database(Change::Key(peer, "connect", _)) => {
-            let record = history.record(peer);
-            record.is_some_and(|record| record.get("every").is_none())
+    let changes_every = match stimulus(divergence, history) {
+        What::Database(Change::Back) => true,
+        // With `connect` the default is another one.
+        What::Database(Change::Key(peer, "every" | "connect", _)) => {
+            let place = divergence.place.stimulus;
+            let [before, after] = [place.saturating_sub(1), place]
+                .map(|place| record_after(history, place, peer).map(|record| record.every()));
+            *peer == divergence.place.peer && after < before
         }
         _ => false,
     };
