@@ -481,7 +481,19 @@ pub(super) fn help(divergence: &Divergence, history: &History) -> bool {
             .is_some_and(|(product, manual)| product.is_none() && manual.is_some())
 }
 
-/// The manual names no words for what fails without a command of the server.
+/// The manual names no words for what fails without a command of the server. The first words of the
+/// two are the same, or are one of these pairs.
 pub(super) fn words_of_failures(divergence: &Divergence, _: &History) -> bool {
-    answers(divergence).is_some_and(|(product, manual)| product.is_some() && manual.is_some())
+    const PAIRS: [[&str; 2]; 5] = [
+        ["connect-timeout", "timeout"],
+        ["passive-peer", "unknown-peer"],
+        ["peer-not-added", "unknown-peer"],
+        ["peer-not-dynamic", "unknown-peer"],
+        ["unknown-svc-command", "bad-svc-syntax"],
+    ];
+    let Some((Some(product), Some(manual))) = answers(divergence) else {
+        return false;
+    };
+    let [product, manual] = [product, manual].map(|it| it.split(' ').next().unwrap_or_default());
+    product == manual || PAIRS.contains(&[product, manual])
 }
