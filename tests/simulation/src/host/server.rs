@@ -28,9 +28,6 @@ use crate::seen::{Seen, Watcher, Who};
 use crate::wire::Wire;
 use crate::world::shared::Shared;
 
-/// The version of core.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-
 /// How long a reflected partner takes to answer.
 const REFLECTED: Duration = Duration::from_millis(20);
 
@@ -238,12 +235,6 @@ impl Host {
                 Output::Line(client, line) => self.server_writes(client, &line),
                 Output::Broadcast(line) => {
                     shared.see(self.id, Seen::Broadcast(&line));
-                    if let Some(version) = line.strip_prefix("NOTE SVCCLAIM connect ")
-                        && version != VERSION
-                    {
-                        let by_newer = version::compare(version, VERSION).is_gt();
-                        shared.see(self.id, Seen::Displaced { by_newer });
-                    }
                     self.broadcast(&line, shared);
                 }
                 Output::Close(client) => {
@@ -290,11 +281,19 @@ impl Host {
     }
 
     /// A broadcast was made. A partner that is dead is so whenever its peer is added.
-    fn broadcast<W>(&mut self, line: &str, shared: &mut Shared<W>) {
+    fn broadcast<W: Watcher>(&mut self, line: &str, shared: &mut Shared<W>) {
         let mut words = line.split(' ');
         let (Some("NOTE"), verb, Some(peer)) = (words.next(), words.next(), words.next()) else {
             return;
         };
+        if let (Some("SVCCLAIM"), "connect", Some(claimed)) = (verb, peer, words.next()) {
+            // One of the same version is core itself.
+            let order = version::compare(claimed, env!("CARGO_PKG_VERSION"));
+            if order.is_ne() {
+                let by_newer = order.is_gt();
+                shared.see(self.id, Seen::Displaced { by_newer });
+            }
+        }
         if verb == Some("KILL") {
             self.truth.present.remove(peer);
             // A packet by which a peer goes is its goodbye.

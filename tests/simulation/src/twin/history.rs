@@ -151,14 +151,11 @@ impl History {
     /// The database at the beginning, with the changes up to that stimulus.
     pub(crate) fn database(&self, stimulus: usize) -> Database {
         let records = self.records_after(stimulus);
-        let records = records.iter().map(|record| {
-            let pairs = record.pairs.iter().map(|(key, value)| (key, value));
-            Record::new(&record.peer, pairs)
-        });
+        let records = records.iter().map(RecordSite::record);
         Database::from_parts(records, self.users.iter().cloned(), self.auto.clone())
     }
 
-    /// Its records.
+    /// The records at the beginning, with the changes up to that stimulus.
     pub(crate) fn records_after(&self, stimulus: usize) -> Vec<RecordSite> {
         let mut records = self.records.clone();
         for Stimulus { what, .. } in &self.stimuli[..=stimulus] {
@@ -250,6 +247,12 @@ impl RecordSite {
         let mut pairs = self.pairs.iter();
         let found = pairs.find(|(known, _)| known == key)?;
         Some(&found.1)
+    }
+
+    /// The record as the database has it.
+    pub(crate) fn record(&self) -> Record {
+        let pairs = self.pairs.iter().map(|(key, value)| (key, value));
+        Record::new(&self.peer, pairs)
     }
 
     /// The time between two checks in seconds, as connect(8) says.

@@ -398,14 +398,11 @@ impl<P: Provider, M: Fn(u64) -> P> Play<'_, P, M> {
 
     /// How long each peer may wait after a reply.
     fn longest_pauses(&self, place: usize) -> BTreeMap<String, u64> {
-        let databases = [place.saturating_sub(1), place].map(|it| {
-            let database = self.history.database(it);
-            (database, self.history.records_after(it))
-        });
+        let records = [place.saturating_sub(1), place].map(|it| self.history.records_after(it));
         let pause = |peer: &str| {
-            let [before, now] = databases.each_ref().map(|(database, records)| {
-                let record = database.peer(peer).filter(|record| record.flag("watch"));
-                let record = record.and_then(|_| records.iter().find(|it| it.peer == peer));
+            let [before, now] = records.each_ref().map(|records| {
+                let record = records.iter().find(|it| it.peer == peer);
+                let record = record.filter(|it| it.record().flag("watch"));
                 record.map_or(u64::MAX, |record| record.every().saturating_mul(SECOND))
             });
             let tolerances = self.recorder.tolerances;

@@ -310,12 +310,10 @@ fn what(history: &History, lasts: u64, draw: &mut Rng) -> What {
         19 => What::Passive(words("passive user"), Some(SECOND)),
         20 => match draw.below(if history.seed < WIDER_FROM { 2 } else { 4 }) {
             0 => What::Passive(words("passive -timeout 3 user"), None),
+            1 => What::Passive(words("passive -timeout 1m user"), Some(31 * SECOND)),
             // These two come too late.
-            1 if history.seed >= WIDER_FROM => {
-                What::Passive(words("passive user"), Some(31 * SECOND))
-            }
             2 => What::Passive(words("passive -timeout 3 user"), Some(5 * SECOND)),
-            _ => What::Passive(words("passive -timeout 1m user"), Some(31 * SECOND)),
+            _ => What::Passive(words("passive user"), Some(31 * SECOND)),
         },
         21 | 22 => match draw.below(4) {
             0 => What::Knock("nobody.here".to_owned()),
