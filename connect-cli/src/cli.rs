@@ -35,7 +35,7 @@ const EXIT_CODES: &str = "\
     \x20 connect-cli kick alice\n\
     \x20 connect-cli -H gateway1,gateway2 status";
 
-/// Look at the connect service, command it, and tend its peer database
+/// Show and command the connect service, and manage its peer database
 #[derive(Debug, Parser)]
 #[command(
     name = "connect-cli",

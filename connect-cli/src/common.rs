@@ -65,8 +65,8 @@ pub(crate) struct CommonOptions {
     /// The service's control socket [default: control.sock in the runtime directory].
     #[arg(long, value_name = "SOCKET", global = true)]
     pub(crate) control: Option<PathBuf>,
-    /// Give up when nothing is heard for so long; 0 waits for ever [default: 10s, but no limit for
-    /// commands whose outcome takes its time, and for the next event].
+    /// Give up when nothing is heard for this time; 0 waits for ever [default: 10s; metrics 8s; no
+    /// limit for commands whose outcome takes its time, and for the next event].
     #[arg(long, value_name = "TIME", global = true)]
     pub(crate) timeout: Option<Interval>,
 }

@@ -12,7 +12,7 @@ use tripe_admin::Interval;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "connect-ifscripts", version, max_term_width = 80)]
 pub(crate) struct Options {
-    /// How many ifup and ifdown scripts may run at once, over all peers.
+    /// How many ifup and ifdown scripts and hooks may run at once, over all peers.
     // 64 of each kind need less than 400 of the 1,024 descriptors that a process usually may have.
     // No machine is faster with more of them.
     #[arg(long, value_name = "NUMBER", default_value = "64")]

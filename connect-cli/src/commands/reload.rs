@@ -51,8 +51,8 @@ pub(crate) struct Reload {
     /// Wait for the outcome, no longer than --timeout if that is given.
     #[arg(long)]
     wait: bool,
-    /// Do what is left undone: add new peers, remove those that the database no longer has, and
-    /// connect those again, or run the ifup of those, whose record has changed.
+    /// Bring the peers in line with the database: add new peers, remove those whose records were
+    /// removed, and where a record has changed, connect the peer again or run its ifup.
     #[arg(long)]
     apply: bool,
     /// With --apply: only list what would be done.

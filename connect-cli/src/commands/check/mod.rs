@@ -33,7 +33,7 @@ const NAMED: usize = 5;
     in percent. The range 10 accepts 0 to 10, 10: accepts 10 and more, ~:10 accepts 10 and less, \
     5:10 accepts 5 to 10, and @5:10 accepts all but 5 to 10. Without a range, `missing' is \
     critical from 1 on. A peer that you name counts as one that should be up, whatever the \
-    database says.\n\n\
+    database says; if the service does not ping it, the result is UNKNOWN.\n\n\
     It is also critical if the service does not answer, has no connection to its server or to a \
     helper, or if checks are overdue. Other faults of the service, a knock that it refused in the \
     last ten minutes, and scripts that failed, are warnings.\n\n\
@@ -45,11 +45,11 @@ pub(crate) struct Check {
     /// Only these peers.
     #[arg(value_name = "PEER", add = completing::peers())]
     peers: Vec<String>,
-    /// What is a warning: a range, of a figure if its name and = stand before it. May be given
-    /// several times.
+    /// Warn if a figure is outside this range; without FIGURE= the figure is `missing'. May be
+    /// given several times.
     #[arg(short, long, value_name = "[FIGURE=]RANGE")]
     warning: Vec<Threshold>,
-    /// What is critical, likewise.
+    /// The same for what is critical.
     #[arg(short, long, value_name = "[FIGURE=]RANGE")]
     critical: Vec<Threshold>,
 }

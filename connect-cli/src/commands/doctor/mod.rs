@@ -37,7 +37,7 @@ use crate::output::probing_text;
 use crate::output::text;
 use crate::output::{Output, SCHEMA};
 
-/// Look at everything that the service needs, and say what to put right
+/// Look at everything that the service needs, and say what is wrong and what to do
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Checks the tripe server and its version, the service and its helpers, the units of systemd, \
