@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The command line.
 
-use std::num::ParseIntError;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use simulation::plan::Profile;
 
+use crate::campaign::shape::{HOSTS, PEERS};
 use crate::campaign::work::Play;
 use crate::campaign::{Campaign, Seeds, Size};
+
+/// How many days a run may last.
+const DAYS: u64 = 3_660;
 
 /// Plays whole sites in simulated time, under a seeded storm of faults, and holds them against what
 /// is promised. See docs/development/proof.md.
@@ -41,22 +43,22 @@ pub(crate) enum Task {
     /// Play the fixed seeds and the plans that have failed once
     Fixed {
         /// Runs at once
-        #[arg(long, default_value_t = 1, value_parser = positive::<usize>)]
+        #[arg(long, default_value_t = 1, value_parser = number::<usize, { u64::MAX }>)]
         jobs: usize,
     },
     /// Prove that the same plan is the same run, and print its digest
     Prove {
         /// How many seeds, from 90,000,000 on
-        #[arg(long, default_value_t = 20, value_parser = positive::<u64>)]
+        #[arg(long, default_value_t = 20, value_parser = number::<u64, { u64::MAX }>)]
         seeds: u64,
         /// Runs at once
-        #[arg(long, default_value_t = 1, value_parser = positive::<usize>)]
+        #[arg(long, default_value_t = 1, value_parser = number::<usize, { u64::MAX }>)]
         jobs: usize,
     },
     /// Hold the product against the manual, history by history
     Twin {
         /// How many seeds
-        #[arg(long, default_value_t = 40, value_parser = positive::<u64>)]
+        #[arg(long, default_value_t = 40, value_parser = number::<u64, { u64::MAX }>)]
         seeds: u64,
         /// The first seed
         #[arg(long, default_value_t = 0)]
@@ -70,13 +72,13 @@ pub(crate) enum Task {
         #[arg(required_unless_present = "list")]
         name: Option<String>,
         /// How many seeds may be needed
-        #[arg(long, default_value_t = 2_000, value_parser = positive::<u64>)]
+        #[arg(long, default_value_t = 2_000, value_parser = number::<u64, { u64::MAX }>)]
         seeds: u64,
         /// The first seed; those from 90,000,000 on have all kinds of faults
         #[arg(long, default_value_t = 1)]
         first: u64,
         /// Runs at once
-        #[arg(long, default_value_t = 1, value_parser = positive::<usize>)]
+        #[arg(long, default_value_t = 1, value_parser = number::<usize, { u64::MAX }>)]
         jobs: usize,
         /// Say which there are
         #[arg(long)]
@@ -91,30 +93,30 @@ pub(crate) enum Task {
 #[derive(Debug, Args)]
 pub(crate) struct Storm {
     /// How many seeds
-    #[arg(long, default_value_t = 100, value_parser = positive::<u64>)]
+    #[arg(long, default_value_t = 100, value_parser = number::<u64, { u64::MAX }>)]
     seeds: u64,
     /// The first seed; by default 90,000,000, from which on plans have all kinds of faults, or the
     /// one after the last of the totals if that is greater
     #[arg(long)]
     first: Option<u64>,
-    /// How many hosts a site has; the size follows from the seed if neither this nor --peers nor
-    /// a time is given
-    #[arg(long, value_parser = positive::<u8>)]
+    /// How many hosts a site has, up to 64; the size follows from the seed if neither this nor
+    /// --peers nor a time is given
+    #[arg(long, value_parser = number::<u8, HOSTS>)]
     hosts: Option<u8>,
-    /// How many peers a host has
-    #[arg(long, value_parser = positive::<u32>)]
+    /// How many peers a host has, up to 1,000
+    #[arg(long, value_parser = number::<u32, PEERS>)]
     peers: Option<u32>,
     /// How many days a run lasts, up to 3,660
-    #[arg(long, value_parser = time::<3_660>)]
+    #[arg(long, value_parser = number::<u64, DAYS>)]
     days: Option<u64>,
     /// How many hours a run lasts, besides the days, up to 87,840
-    #[arg(long, value_parser = time::<87_840>)]
+    #[arg(long, value_parser = number::<u64, { DAYS * 24 }>)]
     hours: Option<u64>,
-    /// How much happens: storm, calm or mixed
+    /// How much happens: storm, calm, steady or mixed
     #[arg(long, default_value = "storm")]
     profile: Profile,
     /// Runs at once
-    #[arg(long, default_value_t = 1, value_parser = positive::<usize>)]
+    #[arg(long, default_value_t = 1, value_parser = number::<usize, { u64::MAX }>)]
     jobs: usize,
     /// Keep totals in this file, and go on with the seed after its last
     #[arg(long, value_name = "FILE")]
@@ -123,7 +125,7 @@ pub(crate) struct Storm {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     until: Option<Duration>,
     /// End after so many failures
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = number::<u64, { u64::MAX }>)]
     failures: u64,
     /// Encode and decode each message between processes, not one in 64
     #[arg(long)]
@@ -171,22 +173,15 @@ impl Storm {
     }
 }
 
-/// A number of at least one: of nothing, nothing is shown.
-fn positive<T: FromStr<Err = ParseIntError> + PartialOrd + From<u8>>(text: &str) -> Result<T> {
-    let number: T = text.parse()?;
-    if number < T::from(1) {
+/// A number of at least one, since of nothing nothing is shown, and not more than `MOST`.
+fn number<T: TryFrom<u64>, const MOST: u64>(text: &str) -> Result<T> {
+    let number: u64 = text.parse()?;
+    if number < 1 {
         bail!("there must be at least one");
     }
-    Ok(number)
-}
-
-/// A number of days or hours.
-fn time<const MOST: u64>(text: &str) -> Result<u64> {
-    let number = positive(text)?;
-    if number > MOST {
-        bail!("a run has at most {MOST} of these");
-    }
-    Ok(number)
+    let number = Some(number).filter(|number| *number <= MOST);
+    let number = number.and_then(|number| T::try_from(number).ok());
+    number.with_context(|| format!("there may be at most {MOST}"))
 }
 
 /// A time as people write it: a number and a unit.
@@ -241,8 +236,14 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_a_run_has_a_limit() {
-        for words in ["--days 3661", "--hours 18446744073709551615"] {
+    fn the_size_of_a_run_has_a_limit() {
+        for words in [
+            "--days 3661",
+            "--hours 18446744073709551615",
+            "--hosts 65",
+            "--hosts 256",
+            "--peers 1001",
+        ] {
             let words = ["simulation"].into_iter().chain(words.split(' '));
             let error = Options::try_parse_from(words).unwrap_err().to_string();
             assert!(
@@ -264,6 +265,7 @@ mod tests {
             "--days 0",
             "--hours 0",
             "--jobs 0",
+            "--failures 0",
             "fixed --jobs 0",
             "prove --seeds 0",
             "twin --seeds 0",

@@ -58,7 +58,7 @@ pub(crate) fn examine(
         .with_context(|| format!("cannot write {}", path.display()))?;
     let plan_again = Work::Plan(work.name(), Box::new(shrunk.plan.clone()));
     runner.run(&plan_again, &recorded)?;
-    Ok(headline(work, &shrunk.broken) + &report(&plan, &shrunk, &directory, play.frames))
+    Ok(report(&plan, &shrunk, &directory, play.frames))
 }
 
 fn directory(work: &Work) -> PathBuf {
@@ -110,6 +110,7 @@ fn report(whole: &Plan, shrunk: &Shrunk, directory: &Path, frames: bool) -> Stri
         peers(whole),
         shrunk.runs
     );
+    let _ = writeln!(text, "    {}", shrunk.broken);
     for timed in &plan.faults {
         let _ = writeln!(text, "    {}", narrative::timed(timed));
     }

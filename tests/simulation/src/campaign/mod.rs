@@ -46,6 +46,9 @@ const NAMED: u64 = 20;
 /// After how many runs each fault must have had an effect once.
 const REACHED: u64 = 500;
 
+/// What shows a fault that is slow: one host for ten days.
+const SLOW: Size = Size::Given(1, 4, 240);
+
 /// How a campaign is held.
 #[derive(Debug)]
 pub(crate) struct Campaign {
@@ -199,6 +202,7 @@ impl Campaign {
             progress: Progress::new(totals.runs, count),
             revision: revision(),
             before: totals.failures(),
+            runs: 0,
             totals,
             file,
             runner: Elsewhere::default(),
@@ -212,7 +216,11 @@ impl Campaign {
         )?;
         judge.progress.clear();
         let failures = judge.totals.failures() - judge.before;
+        let is_empty = judge.runs == 0;
         print!("{}{}", totals.coverage.table(), totals.text());
+        if is_empty {
+            println!("no run was played");
+        }
         Ok(failures == 0)
     }
 
@@ -281,6 +289,12 @@ impl Campaign {
                 None => ControlFlow::Continue(()),
             })
         };
+        let slow = Seeds {
+            profile: Profile::Steady,
+            size: SLOW,
+            ..*seeds
+        };
+        let seeds = if planted.is_slow() { &slow } else { seeds };
         let mut work = seeds.from(seeds.first.unwrap_or(1));
         let runner = || Accused(planted.player());
         pool::play(&mut work, self.jobs, &play, &runner, sink)?;
@@ -324,6 +338,8 @@ struct Judge<'a> {
     revision: String,
     /// How many failures there were before.
     before: u64,
+    /// How many runs were played.
+    runs: u64,
     totals: &'a mut Totals,
     file: Option<&'a mut TotalsFile>,
     /// What examines failures.
@@ -339,10 +355,15 @@ impl Sink for Judge<'_> {
         }
         if let Some(broken) = &done.outcome.broken {
             self.progress.clear();
+            // At once, since it takes minutes to make the plan smaller.
+            print!("{}", failure::headline(&done.work, broken));
             let play = &self.campaign.play;
-            let text = failure::examine(&done.work, broken, play, &mut self.runner)?;
-            print!("{text}");
+            match failure::examine(&done.work, broken, play, &mut self.runner) {
+                Ok(text) => print!("{text}"),
+                Err(error) => println!("  it cannot be made smaller or recorded: {error:#}"),
+            }
         }
+        self.runs += 1;
         self.progress.tell(self.totals);
         let is_over = self.totals.failures() - self.before >= self.campaign.failures;
         Ok(if is_over {

@@ -34,6 +34,11 @@ impl Planted {
         self.expected().any(|name| name == Promise::SameRun.name())
     }
 
+    /// Whether it shows only in processes that live for long.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.what.contains(" It is slow.")
+    }
+
     /// What is compared of two plays of a plan.
     pub(crate) fn digest(&self) -> Digesting {
         if self.is_proved() {

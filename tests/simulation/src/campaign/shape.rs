@@ -5,9 +5,18 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result, bail};
+use anyhow::{Context as _, Error, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use simulation::plan::{Plan, Profile, Scale};
+
+/// How many hosts a site may have.
+pub(crate) const HOSTS: u64 = 64;
+
+/// How many peers a host may have.
+pub(crate) const PEERS: u64 = 1_000;
+
+/// How many hours a run may last: twice the longest time that can be given in days.
+const HOURS: u64 = 2 * 87_840;
 
 /// What the plan of a run is made from.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -20,7 +29,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// A shape by the seed: two thirds are one small host, on which most is seen in the least
+    /// A shape by the seed: three fifths are one small host, on which most is seen in the least
     /// time; the others have more peers, or are sites of two and of four hosts.
     pub(crate) const fn mixed(seed: u64, profile: Profile) -> Self {
         let size = match seed % 25 {
@@ -35,6 +44,12 @@ impl Shape {
     /// Whether it is that of a storm, by the seed.
     pub(crate) fn is_usual(&self) -> bool {
         *self == Shape::mixed(self.seed, Profile::Storm)
+    }
+
+    /// Whether there can be such a site.
+    pub(crate) fn is_possible(&self) -> bool {
+        let fits = |number: u64, most: u64| (1..=most).contains(&number);
+        fits(self.hosts.into(), HOSTS) && fits(self.peers.into(), PEERS) && fits(self.hours, HOURS)
     }
 
     /// As [`Shape::mixed`], but smaller, to find faults soon.
@@ -81,13 +96,15 @@ impl FromStr for Shape {
         let [seed, hosts, peers, hours, profile] = words[..] else {
             bail!("a line is SEED HOSTS PEERS HOURS PROFILE, not `{line}'");
         };
-        Ok(Shape {
+        let shape = Shape {
             seed: seed.parse().context("no seed")?,
             hosts: hosts.parse().context("no number of hosts")?,
             peers: peers.parse().context("no number of peers")?,
             hours: hours.parse().context("no number of hours")?,
             profile: profile.parse().map_err(Error::msg)?,
-        })
+        };
+        ensure!(shape.is_possible(), "there can be no such site: `{line}'");
+        Ok(shape)
     }
 }
 
@@ -115,6 +132,10 @@ mod tests {
             "17 2 5 16 storm 1",
             "x 2 5 16 storm",
             "1 2 5 6 wind",
+            "1 0 5 6 storm",
+            "1 65 5 6 storm",
+            "1 2 1001 6 storm",
+            "1 2 5 18446744073709551615 storm",
         ] {
             wrong.parse::<Shape>().unwrap_err();
         }

@@ -127,11 +127,11 @@ impl Totals {
             return;
         }
         self.runs += 1;
-        self.steps += line.steps;
-        self.pings += line.pings;
-        self.scripts += line.scripts;
-        self.jobs += line.jobs;
-        self.simulated += line.simulated;
+        self.steps = self.steps.saturating_add(line.steps);
+        self.pings = self.pings.saturating_add(line.pings);
+        self.scripts = self.scripts.saturating_add(line.scripts);
+        self.jobs = self.jobs.saturating_add(line.jobs);
+        self.simulated = self.simulated.saturating_add(line.simulated);
         self.seconds += line.seconds;
         self.coverage.add(&line.coverage);
         if let Some(shape) = line.shape.filter(Shape::is_usual) {
@@ -239,18 +239,23 @@ impl TotalsFile {
         let (lines, rest) = bytes.split_at(whole.map_or(0, |end| end + 1));
         let mut totals = Totals::default();
         for (number, line) in lines.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            let place = format!("{name}, line {}", number + 1);
+            let possible = |shape: Option<Shape>| {
+                let is_possible = shape.is_none_or(|shape| shape.is_possible());
+                ensure!(is_possible, "{place}, is of a site that there cannot be");
+                Ok(())
+            };
             if let Ok(Begun { begun }) = serde_json::from_slice(line) {
+                possible(Some(begun.shape()))?;
                 totals.begun.insert(begun.shape());
                 continue;
             }
-            let line: Line = serde_json::from_slice(line)
-                .with_context(|| format!("{name}, line {}, is no run", number + 1))?;
+            let line: Line =
+                serde_json::from_slice(line).with_context(|| format!("{place}, is no run"))?;
+            possible(line.shape)?;
             totals.add(&line);
         }
-        ensure!(
-            rest.is_empty() || rest.starts_with(b"{"),
-            "{name} is no file of totals"
-        );
+        ensure!(is_half_a_line(rest), "{name} is no file of totals");
         file.set_len(u64::try_from(lines.len())?)?;
         file.seek(SeekFrom::End(0))?;
         Ok((TotalsFile { file }, totals))
@@ -283,6 +288,14 @@ impl TotalsFile {
             .write_all(text.as_bytes())
             .context("cannot write the totals")
     }
+}
+
+/// Whether this may be the beginning of a line of totals: of a run that begins, or of one that is
+/// over, made from a seed or from a plan.
+fn is_half_a_line(rest: &[u8]) -> bool {
+    let beginnings: [&[u8]; 3] = [b"{\"begun\":", b"{\"seed\":", b"{\"steps\":"];
+    let mut beginnings = beginnings.into_iter();
+    beginnings.any(|beginning| rest.starts_with(beginning) || beginning.starts_with(rest))
 }
 
 #[cfg(test)]
@@ -423,6 +436,11 @@ mod tests {
             (&b"Dear reader,\n"[..], "line 1, is no run"),
             (b"\xff\xfe\n", "line 1, is no run"),
             (b"Dear reader", "no file of totals"),
+            (b"{\"important\":\"one line\"}", "no file of totals"),
+            (
+                b"{\"begun\":{\"seed\":1,\"hosts\":0,\"peers\":4,\"hours\":8,\"profile\":\"storm\"}}\n",
+                "cannot be",
+            ),
         ] {
             std::fs::write(&path, text).unwrap();
             let error = TotalsFile::open(&path).unwrap_err().to_string();

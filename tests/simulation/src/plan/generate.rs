@@ -43,7 +43,7 @@ impl Plan {
     pub fn generate(seed: u64, scale: Scale) -> Self {
         let chances = Chances::new(seed);
         let calm = match scale.profile {
-            Profile::Storm => false,
+            Profile::Storm | Profile::Steady => false,
             Profile::Calm => true,
             Profile::Mixed => seed.is_multiple_of(4),
         };
@@ -63,6 +63,7 @@ impl Plan {
                 host,
                 site: &site,
                 calm,
+                is_steady: scale.profile == Profile::Steady,
                 is_newer,
                 is_greeted: seed >= GREETED_FROM,
             };
@@ -85,6 +86,7 @@ struct Maker<'a> {
     host: HostId,
     site: &'a Site,
     calm: bool,
+    is_steady: bool,
     is_newer: bool,
     is_greeted: bool,
 }
@@ -102,6 +104,9 @@ impl Maker<'_> {
         let greeted = GREETED.iter().filter(|_| self.is_greeted);
         let rates = RATES.iter().chain(newer).chain(greeted);
         for ((kind, rate), number) in rates.zip(0u64..) {
+            if self.is_steady && kind.ends_processes() {
+                continue;
+            }
             let mut draw = self.chances.of(What::Faults, self.host, number, 0);
             let divisor = 10 * if self.calm { CALM } else { 1 };
             // In millionths, so that a short run has its share of what is rare.

@@ -15,7 +15,9 @@ pub enum Profile {
     Storm,
     /// As on a host that is looked after: about a fortieth of it, at the default intervals.
     Calm,
-    /// One of the two, by the seed.
+    /// As much as in a storm, while each process lives as long as the run: what leaks adds up.
+    Steady,
+    /// A storm or a calm time, by the seed.
     Mixed,
 }
 
@@ -24,6 +26,7 @@ impl fmt::Display for Profile {
         f.write_str(match self {
             Profile::Storm => "storm",
             Profile::Calm => "calm",
+            Profile::Steady => "steady",
             Profile::Mixed => "mixed",
         })
     }
@@ -36,9 +39,10 @@ impl FromStr for Profile {
         match word {
             "storm" => Ok(Profile::Storm),
             "calm" => Ok(Profile::Calm),
+            "steady" => Ok(Profile::Steady),
             "mixed" => Ok(Profile::Mixed),
             _ => Err(format!(
-                "no profile: {word}; there are storm, calm and mixed"
+                "no profile: {word}; there are storm, calm, steady and mixed"
             )),
         }
     }
@@ -83,6 +87,28 @@ pub(super) enum Kind {
     OtherSite,
     Greeting,
     Greeted,
+}
+
+impl Kind {
+    /// Whether a process may end of it, or be started again.
+    pub(super) const fn ends_processes(self) -> bool {
+        matches!(
+            self,
+            Kind::KillCore
+                | Kind::KillPinger
+                | Kind::KillScripts
+                | Kind::KillServer
+                | Kind::Stand
+                | Kind::Quit
+                | Kind::Upgrade
+                | Kind::ServerRestart
+                | Kind::Displace
+                | Kind::Suspend
+                | Kind::Reboot
+                | Kind::SecondHelper
+                | Kind::NextProtocol
+        )
+    }
 }
 
 /// Each kind, and how often it comes on a host in ten days of a storm. The order is part of what a

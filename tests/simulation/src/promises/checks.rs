@@ -200,7 +200,7 @@ impl Checks {
     }
 
     fn missed(&mut self, now: &Moment<'_>, peer: &str, attempt: u32, of: u32) -> Verdict {
-        let retries = now.records.retries(peer);
+        let retries = now.checking().retries(peer);
         let standing = self.of(peer);
         let told = format!("ping-timeout {peer} attempt {attempt} of {of}");
         // A record may have come to say less than what has failed already.
@@ -223,7 +223,7 @@ impl Checks {
 
     /// A ping could not be sent, which is a failed attempt too.
     fn failed(&mut self, now: &Moment<'_>, peer: &str) {
-        let retries = now.records.retries(peer);
+        let retries = now.checking().retries(peer);
         let standing = self.of(peer);
         standing.failed += 1;
         if standing.known.is_some() && retries.iter().all(|of| standing.failed >= *of) {
@@ -248,7 +248,7 @@ impl Checks {
     }
 
     fn reconnecting(&mut self, now: &Moment<'_>, peer: &str) -> Verdict {
-        let retries = now.records.retries(peer);
+        let retries = now.checking().retries(peer);
         let standing = self.of(peer);
         if standing.is_short(&retries) {
             let failed = standing.failed;
@@ -266,7 +266,7 @@ impl Checks {
 
     /// A peer is removed, just after `told` was said to have missed an attempt.
     fn killed(&mut self, now: &Moment<'_>, peer: &str, told: Option<String>) -> Verdict {
-        let (stirred, retries) = (self.stirred, now.records.retries(peer));
+        let (stirred, retries) = (self.stirred, now.checking().retries(peer));
         let standing = self.of(peer);
         let follows = told.is_some_and(|told| told == peer)
             && standing

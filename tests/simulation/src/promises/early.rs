@@ -119,7 +119,7 @@ impl Early {
         let Some(standing) = self.peers.get_mut(peer) else {
             return;
         };
-        let Shortest { every, timeout, .. } = now.records.shortest(peer);
+        let Shortest { every, timeout, .. } = now.checking().shortest(peer);
         standing.ended = now.at;
         standing.earliest = match end {
             End::Reply(_) => {
@@ -151,7 +151,7 @@ impl Early {
                     standing.failed = 0;
                 }
                 (standing.failed, standing.failed_at) = (standing.failed + 1, standing.ended);
-                let pause = now.records.shortest(peer).pause(standing.failed);
+                let pause = now.checking().shortest(peer).pause(standing.failed);
                 standing.earliest = Some((standing.ended + pause, standing.ended));
                 standing.is_checked = false;
             }

@@ -163,7 +163,7 @@ impl Late {
         let pinger = self.pinger.max(went_on.unwrap_or_default());
         let late = self.peers.iter().find(|(peer, (since, wait))| {
             let is_watched = database.peer(peer).is_some_and(|it| it.flag("watch"));
-            let times = now.records.longest(peer);
+            let times = now.checking().longest(peer);
             let mut due = (*since).max(held) + wait.longest(times);
             if now.calm.server >= *since {
                 // A ping may have been sent that the server has not read. A pinger that was away

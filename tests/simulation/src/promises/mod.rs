@@ -17,13 +17,16 @@ mod calm;
 mod causes;
 mod checks;
 mod early;
+mod effects;
 mod events;
 mod facts;
+mod failures;
 mod figures;
 mod followed;
 mod greetings;
 mod helpers;
 mod hooks;
+mod in_use;
 mod jobs;
 mod late;
 mod lines;
@@ -44,6 +47,7 @@ pub(crate) mod testing;
 mod told;
 mod turns;
 mod unwritten;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -54,6 +58,7 @@ use crate::promise::{Broken, Promise};
 use crate::seen::{Seen, Watcher};
 use crate::world::Provider;
 use calm::Calm;
+use in_use::InUse;
 use records::Records;
 use tap::{Fact, Tap};
 
@@ -69,7 +74,15 @@ struct Moment<'a> {
     fact: Option<&'a Fact>,
     tap: &'a Tap,
     calm: &'a Calm,
+    in_use: &'a InUse,
     records: &'a Records,
+}
+
+impl Moment<'_> {
+    /// What the records say by which peers are checked now.
+    fn checking(&self) -> &Records {
+        self.in_use.records(self.calm).unwrap_or(self.records)
+    }
 }
 
 /// Judges what is seen at one host.
@@ -83,6 +96,7 @@ trait Rule: Debug {
 struct Host {
     tap: Tap,
     calm: Calm,
+    in_use: InUse,
     records: Records,
     rules: Vec<Box<dyn Rule>>,
 }
@@ -105,6 +119,7 @@ impl Host {
         Host {
             tap: Tap::default(),
             calm: Calm::default(),
+            in_use: InUse::default(),
             records,
             rules,
         }
@@ -114,12 +129,14 @@ impl Host {
         let fact = self.tap.see(at, seen);
         let quiet_from = self.records.quiet_from;
         self.calm.see(at, seen, fact.as_ref(), quiet_from);
+        self.in_use.see(at, seen, &self.calm);
         let now = Moment {
             at,
             seen,
             fact: fact.as_ref(),
             tap: &self.tap,
             calm: &self.calm,
+            in_use: &self.in_use,
             records: &self.records,
         };
         for rule in &mut self.rules {
@@ -130,10 +147,12 @@ impl Host {
 }
 
 /// What is promised of the product alone.
-fn product() -> [Box<dyn Rule>; 20] {
+fn product() -> [Box<dyn Rule>; 23] {
     [
         Box::<jobs::Jobs>::default(),
         Box::<requests::Requests>::default(),
+        Box::<effects::Effects>::default(),
+        Box::<watched::Watched>::default(),
         Box::<figures::Figures>::default(),
         Box::<scripts::Scripts>::default(),
         Box::<pairs::Pairs>::default(),
@@ -142,6 +161,7 @@ fn product() -> [Box<dyn Rule>; 20] {
         Box::<late::Late>::default(),
         Box::<early::Early>::default(),
         Box::<rows::Rows>::default(),
+        Box::<failures::Failures>::default(),
         Box::<events::Events>::default(),
         Box::<told::Told>::default(),
         Box::<turns::Turns>::default(),

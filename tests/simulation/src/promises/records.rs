@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use connect_policy::resolving;
+use peerdb::Database;
 use tripe_admin::Interval;
 
 use crate::instant::Instant;
@@ -95,6 +96,18 @@ impl Records {
         }
         for timed in plan.faults.iter().filter(|timed| timed.host == host) {
             records.fault(&timed.fault);
+        }
+        records
+    }
+
+    /// Those of a database, and no others.
+    pub(super) fn of_database(database: &Database) -> Self {
+        let mut records = Records::default();
+        for record in database.peers() {
+            records.values.entry(record.name().to_owned()).or_default();
+            for (key, value) in record.iter() {
+                records.add(record.name(), key, Some(value.to_owned()));
+            }
         }
         records
     }

@@ -248,7 +248,7 @@ impl Revived {
             }
         }
         let late = self.owed.iter().find(|(peer, since)| {
-            let pause = now.records.longest(peer).pause;
+            let pause = now.checking().longest(peer).pause;
             (**since).max(self.held).max(now.calm.since) + pause + pause / 4 + LATE < now.at
         });
         late.map_or(Ok(()), |(peer, since)| {

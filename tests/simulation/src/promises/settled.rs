@@ -171,14 +171,14 @@ impl Settled {
 
     /// Whether a peer has not answered for longer than it is checked.
     fn is_late(&self, now: &Moment<'_>, record: &Record) -> bool {
-        let times = now.records.longest(record.name());
+        let times = now.checking().longest(record.name());
         let last = self.replies.get(record.name());
         last.is_none_or(|last| *last + times.every + times.timeout + MARGIN < now.at)
     }
 
     /// Whether a peer was added too short a time ago to have been checked.
     fn is_new(&self, now: &Moment<'_>, record: &Record) -> bool {
-        let times = now.records.longest(record.name());
+        let times = now.checking().longest(record.name());
         let added = self.added.get(record.name());
         added.is_some_and(|added| *added + times.every + times.timeout + MARGIN >= now.at)
     }

@@ -482,7 +482,7 @@ pub(super) fn help(divergence: &Divergence, history: &History) -> bool {
 }
 
 /// The manual names no words for what fails without a command of the server. The first words of the
-/// two are the same, or are one of these pairs.
+/// two are the same, or are one of these pairs. What the server says is handed on as it is.
 pub(super) fn words_of_failures(divergence: &Divergence, _: &History) -> bool {
     const PAIRS: [[&str; 2]; 5] = [
         ["connect-timeout", "timeout"],
@@ -491,9 +491,21 @@ pub(super) fn words_of_failures(divergence: &Divergence, _: &History) -> bool {
         ["peer-not-dynamic", "unknown-peer"],
         ["unknown-svc-command", "bad-svc-syntax"],
     ];
+    /// With these the server refuses `ADD` (tripe-admin.md, 6).
+    const OF_THE_SERVER: [&str; 8] = [
+        "bad-addr-syntax",
+        "bad-syntax",
+        "invalid-port",
+        "peer-addr-exists",
+        "peer-create-fail",
+        "peer-exists",
+        "resolve-error",
+        "resolve-timeout",
+    ];
     let Some((Some(product), Some(manual))) = answers(divergence) else {
         return false;
     };
     let [product, manual] = [product, manual].map(|it| it.split(' ').next().unwrap_or_default());
-    product == manual || PAIRS.contains(&[product, manual])
+    let is_ours = !OF_THE_SERVER.contains(&product);
+    product == manual && is_ours || PAIRS.contains(&[product, manual])
 }

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! P3 as far as effects are concerned: a `kick` that succeeds has the peer reconnected, and an
+//! `active` that the server refuses fails with the words of the server.
+//!
+//! Core may answer before it knows whether the peer is still the same one, and reconnect it then.
+//! So the rule does not judge what disturbs the host just before, and it forgets what core may
+//! forget with the connection.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tripe_admin::Note;
+
+use super::calm::REST;
+use super::tap::{Command, End, Fact};
+use super::{Moment, Rule, Verdict};
+use crate::instant::Instant;
+use crate::plan::Part;
+use crate::promise::Promise;
+use crate::seen::Seen;
+
+/// How long after its answer a command has its effect at the latest, if nothing was suspended.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// The commands that are to have an effect.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    /// The peer of each `kick` that is not answered, and when it was given.
+    kicks: BTreeMap<String, (String, Instant)>,
+    /// The peers that are to be reconnected, since then.
+    owed: BTreeMap<String, Instant>,
+    /// When each peer was reconnected last.
+    reconnected: BTreeMap<String, Instant>,
+    /// The peer of each `active` that is not answered.
+    actives: BTreeMap<String, String>,
+    /// What the server has said last against the addition of each peer.
+    refused: BTreeMap<String, Vec<String>>,
+}
+
+impl Rule for Effects {
+    fn see(&mut self, now: &Moment<'_>) -> Verdict {
+        match now.seen {
+            Seen::Died(Part::Core) => *self = Effects::default(),
+            Seen::Minute(_) | Seen::End(_) => return self.look(now),
+            _ => {}
+        }
+        match now.fact {
+            Some(Fact::Job(id, words)) => {
+                let [name, .., peer] = &words[..] else {
+                    return Ok(());
+                };
+                match name.to_lowercase().as_str() {
+                    "kick" if words.len() == 2 => {
+                        self.kicks.insert(id.clone(), (peer.clone(), now.at));
+                    }
+                    "active" => {
+                        self.actives.insert(id.clone(), peer.clone());
+                        // What was said to another one before does not count.
+                        self.refused.remove(peer);
+                    }
+                    _ => {}
+                }
+            }
+            Some(Fact::Cancelled(id)) => {
+                self.kicks.remove(id);
+                self.actives.remove(id);
+            }
+            Some(Fact::Ended(command, end)) if command.verb == "ADD" => match end {
+                End::Failed(words) => {
+                    let peer = command.word(0).to_owned();
+                    self.refused.insert(peer, words.clone());
+                }
+                _ => {
+                    self.refused.remove(command.word(0));
+                }
+            },
+            Some(Fact::Sent(command)) => match command.verb.as_str() {
+                "FORCEKX" => {
+                    let peer = command.word(0);
+                    self.owed.remove(peer);
+                    self.reconnected.insert(peer.to_owned(), now.at);
+                }
+                "SVCOK" => self.succeeded(now.at, command.word(0)),
+                "SVCFAIL" => return self.failed(command),
+                _ => {}
+            },
+            Some(Fact::Note(Note::Add { peer, .. } | Note::Kill { peer })) => {
+                self.owed.remove(peer);
+            }
+            Some(Fact::Connected | Fact::Lost) => *self = Effects::default(),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Effects {
+    fn failed(&mut self, answer: &Command) -> Verdict {
+        let Some((job, told)) = answer.words.split_first() else {
+            return Ok(());
+        };
+        self.kicks.remove(job);
+        let peer = self.actives.remove(job);
+        let said = peer.as_ref().and_then(|peer| self.refused.get(peer));
+        match (peer, said) {
+            // Others may want it too, and what fails before the server is asked has other words.
+            (Some(peer), Some(said)) if told.first() == said.first() && told != said => {
+                let text =
+                    format!("`active {peer}' failed with {told:?}: the server said {said:?}");
+                Err((Promise::AnsweredOnce, text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn succeeded(&mut self, at: Instant, job: &str) {
+        self.actives.remove(job);
+        let Some((peer, since)) = self.kicks.remove(job) else {
+            return;
+        };
+        let last = self.reconnected.get(&peer);
+        if last.is_none_or(|last| *last < since) {
+            self.owed.insert(peer, at);
+        }
+    }
+
+    fn look(&self, now: &Moment<'_>) -> Verdict {
+        let mut owed = self.owed.iter();
+        let late =
+            owed.find(|(_, since)| now.calm.since + REST < **since && **since + AT_ONCE < now.at);
+        late.map_or(Ok(()), |(peer, since)| {
+            let text = format!("`kick {peer}' succeeded at {since}, and {peer} is not reconnected");
+            Err((Promise::AnsweredOnce, text))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Sight, view};
+    use super::*;
+
+    fn after(lines: &[&str]) -> bool {
+        let mut sight = Sight::new::<Effects>(&[]);
+        sight.later(100);
+        assert_eq!(sight.lines(lines), None);
+        sight.later(2);
+        view(|view| sight.see(Seen::Minute(view))).is_err()
+    }
+
+    #[test]
+    fn a_refusal_that_is_cut_short_breaks_it() {
+        for (told, expected) in [
+            ("peer-addr-exists INET 198.18.0.1 4070", None),
+            ("no-connection", None),
+            ("peer-addr-exists", Some(Promise::AnsweredOnce)),
+        ] {
+            let mut sight = Sight::new::<Effects>(&[]);
+            let answer = format!("> SVCFAIL J1 {told}");
+            let broken = sight.lines(&[
+                "< SVCJOB J1 connect active p",
+                "> ADD -background c0.0 p INET 198.18.0.1 4070",
+                "< BGDETACH c0.0",
+                "< BGFAIL c0.0 peer-addr-exists INET 198.18.0.1 4070",
+                &answer,
+            ]);
+            assert_eq!(broken, expected, "{told}");
+        }
+    }
+
+    #[test]
+    fn a_kick_that_succeeds_and_does_nothing_breaks_it() {
+        let kick = "< SVCJOB J1 connect kick p";
+        assert!(after(&[kick, "> SVCOK J1"]));
+        assert!(after(&["> FORCEKX p", kick, "> SVCOK J1"]));
+        for lines in [
+            &[kick, "> FORCEKX p", "> SVCOK J1"][..],
+            &[kick, "> SVCOK J1", "> FORCEKX p"],
+            &[kick, "> SVCOK J1", "< NOTE KILL p"],
+            &[kick, "> SVCFAIL J1 peer-not-added p"],
+        ] {
+            assert!(!after(lines), "{lines:?}");
+        }
+    }
+}
