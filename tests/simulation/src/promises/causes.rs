@@ -271,7 +271,7 @@ impl Causes {
     /// whose check has failed.
     fn note_unread(&mut self, now: &Moment<'_>) {
         for (peer, open) in &self.open {
-            let fewest = now.checking().retries(peer).into_iter().min();
+            let fewest = now.checking().retries(peer).first().copied();
             let was_last = open.untold && fewest.is_some_and(|fewest| open.failed + 1 >= fewest);
             if (open.unreachable || was_last) && now.records.may_come_back(peer) {
                 self.revivals.insert(peer.clone());
@@ -529,7 +529,7 @@ impl Causes {
             // A ping that was not sent counts as an attempt, and is not told to be one. A peer that
             // the server does not have is forgotten.
             ["ping-failed", peer, code, ..] => {
-                let fewest = now.checking().retries(peer).into_iter().min();
+                let fewest = now.checking().retries(peer).first().copied();
                 let open = self.open(peer);
                 (open.failed, open.untold) = (open.failed + 1, false);
                 let is_last = fewest.is_none_or(|fewest| open.failed >= fewest);

@@ -250,7 +250,7 @@ impl Checks {
     fn reconnecting(&mut self, now: &Moment<'_>, peer: &str) -> Verdict {
         let retries = now.checking().retries(peer);
         let standing = self.of(peer);
-        if standing.is_short(&retries) {
+        if standing.is_short(retries) {
             let failed = standing.failed;
             return broken(format!(
                 "reconnecting {peer} after {failed} failed attempts"
@@ -272,7 +272,7 @@ impl Checks {
             && standing
                 .missed
                 .is_some_and(|missed| stirred < missed && now.at <= missed + ON_ITS_WAY);
-        if follows && standing.is_short(&retries) {
+        if follows && standing.is_short(retries) {
             let failed = standing.failed;
             return broken(format!("KILL {peer} after {failed} failed attempts"));
         }

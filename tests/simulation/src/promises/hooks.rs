@@ -160,7 +160,7 @@ impl Hooks {
     /// A ping was not answered, or was not sent, which counts as an attempt too. A peer that the
     /// server does not have is gone.
     fn missed(&mut self, now: &Moment<'_>, peer: &str, end: &End) {
-        let fewest = now.checking().retries(peer).into_iter().min();
+        let fewest = now.checking().retries(peer).first().copied();
         let attempts = self.attempts.entry(peer.to_owned()).or_default();
         attempts.failed += 1;
         attempts.answered = false;

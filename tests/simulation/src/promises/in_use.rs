@@ -91,8 +91,8 @@ mod tests {
         let at = |seconds| Instant::default() + Duration::from_secs(seconds);
         let said = |in_use: &InUse, calm: &Calm| -> Vec<u32> {
             let records = in_use.records(calm);
-            let said = records.map(|it| it.retries("p")).unwrap_or_default();
-            said.into_iter().collect()
+            let said = records.map(|it| it.retries("p"));
+            said.into_iter().flatten().copied().collect()
         };
         minute(&mut in_use, &calm, at(60), &old);
         assert_eq!(said(&in_use, &calm), [3]);

@@ -2,6 +2,7 @@
 //! What the records of a host say, and may say at some time in a run: everything that the plan
 //! has the database say.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -46,11 +47,22 @@ impl Shortest {
     }
 }
 
+/// The times and numbers of a peer, read from its records.
+#[derive(Clone, Debug)]
+struct Times {
+    longest: Longest,
+    shortest: Shortest,
+    retries: BTreeSet<u32>,
+}
+
 /// What is known of a host before anything happens to it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
     /// All values of each key of each peer, the missing one included.
     values: BTreeMap<String, BTreeMap<String, BTreeSet<Option<String>>>>,
+    /// The times of each peer, and those of a peer without a record. They are read once, since they
+    /// are asked for with each ping.
+    times: OnceCell<(BTreeMap<String, Times>, Times)>,
     /// The peers with a partner that the lab itself answers for.
     reflected: BTreeSet<String>,
     /// The peers that are hosts of the site, which have a record of this one.
@@ -268,7 +280,35 @@ impl Records {
     }
 
     /// How many attempts a check of this peer may have: every number that a record says.
-    pub(super) fn retries(&self, peer: &str) -> BTreeSet<u32> {
+    pub(super) fn retries(&self, peer: &str) -> &BTreeSet<u32> {
+        &self.times(peer).retries
+    }
+
+    /// The shortest times of a peer.
+    pub(super) fn shortest(&self, peer: &str) -> Shortest {
+        self.times(peer).shortest
+    }
+
+    /// The longest times of a peer.
+    pub(super) fn longest(&self, peer: &str) -> Longest {
+        self.times(peer).longest
+    }
+
+    fn times(&self, peer: &str) -> &Times {
+        let (all, others) = self.times.get_or_init(|| {
+            let read = |peer: &str| Times {
+                longest: self.read_longest(peer),
+                shortest: self.read_shortest(peer),
+                retries: self.read_retries(peer),
+            };
+            let peers = self.values.keys();
+            let all = peers.map(|peer| (peer.clone(), read(peer)));
+            (all.collect(), read(""))
+        });
+        all.get(peer).unwrap_or(others)
+    }
+
+    fn read_retries(&self, peer: &str) -> BTreeSet<u32> {
         let said = self.said(peer, "retries");
         let number = |value: Option<&str>| value.and_then(|value| value.parse().ok());
         said.into_iter()
@@ -301,8 +341,7 @@ impl Records {
         })
     }
 
-    /// The shortest times of a peer.
-    pub(super) fn shortest(&self, peer: &str) -> Shortest {
+    fn read_shortest(&self, peer: &str) -> Shortest {
         let shortest = |key: &str, default: u64| {
             let seconds = self.seconds(peer, key, default);
             Duration::from_secs(seconds.min().unwrap_or(default))
@@ -321,8 +360,7 @@ impl Records {
         }
     }
 
-    /// The longest times of a peer.
-    pub(super) fn longest(&self, peer: &str) -> Longest {
+    fn read_longest(&self, peer: &str) -> Longest {
         let longest = |key: &str, default: u64| {
             let seconds = self.seconds(peer, key, default);
             seconds.max().unwrap_or(default)
