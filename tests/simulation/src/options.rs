@@ -8,12 +8,9 @@ use anyhow::{Context as _, Error, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use simulation::plan::Profile;
 
-use crate::campaign::shape::{HOSTS, PEERS};
+use crate::campaign::shape::{DAYS, HOSTS, PEERS};
 use crate::campaign::work::Play;
 use crate::campaign::{Campaign, Seeds, Size};
-
-/// How many days a run may last.
-const DAYS: u64 = 3_660;
 
 /// Plays whole sites in simulated time, under a seeded storm of faults, and holds them against what
 /// is promised. See docs/development/proof.md.

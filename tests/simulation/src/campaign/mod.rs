@@ -197,12 +197,12 @@ impl Campaign {
         totals: &mut Totals,
         file: Option<&mut TotalsFile>,
     ) -> Result<bool> {
+        let runs_before = totals.runs;
         let mut judge = Judge {
             campaign: self,
             progress: Progress::new(totals.runs, count),
             revision: revision(),
             before: totals.failures(),
-            runs: 0,
             totals,
             file,
             runner: Elsewhere::default(),
@@ -216,9 +216,8 @@ impl Campaign {
         )?;
         judge.progress.clear();
         let failures = judge.totals.failures() - judge.before;
-        let is_empty = judge.runs == 0;
         print!("{}{}", totals.coverage.table(), totals.text());
-        if is_empty {
+        if totals.runs == runs_before {
             println!("no run was played");
         }
         Ok(failures == 0)
@@ -338,8 +337,6 @@ struct Judge<'a> {
     revision: String,
     /// How many failures there were before.
     before: u64,
-    /// How many runs were played.
-    runs: u64,
     totals: &'a mut Totals,
     file: Option<&'a mut TotalsFile>,
     /// What examines failures.
@@ -363,7 +360,6 @@ impl Sink for Judge<'_> {
                 Err(error) => println!("  it cannot be made smaller or recorded: {error:#}"),
             }
         }
-        self.runs += 1;
         self.progress.tell(self.totals);
         let is_over = self.totals.failures() - self.before >= self.campaign.failures;
         Ok(if is_over {

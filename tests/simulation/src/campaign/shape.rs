@@ -15,8 +15,11 @@ pub(crate) const HOSTS: u64 = 64;
 /// How many peers a host may have.
 pub(crate) const PEERS: u64 = 1_000;
 
-/// How many hours a run may last: twice the longest time that can be given in days.
-const HOURS: u64 = 2 * 87_840;
+/// How many days a run may last. Hours can be given besides, up to as long again.
+pub(crate) const DAYS: u64 = 3_660;
+
+/// How many hours a run may last in all.
+const HOURS: u64 = 2 * DAYS * 24;
 
 /// What the plan of a run is made from.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]

@@ -3,6 +3,8 @@
 //!
 //! The rule judges while it is certain which database core uses.
 
+use peerdb::Database;
+
 use super::tap::Fact;
 use super::{Moment, Rule, Verdict};
 use crate::promise::Promise;
@@ -20,7 +22,7 @@ impl Rule for Watched {
             return Ok(());
         }
         let peer = command.word(0);
-        let is_watched = |database: &peerdb::Database| {
+        let is_watched = |database: &Database| {
             let record = database.peer(peer);
             record.is_some_and(|record| record.flag("watch"))
         };
