@@ -205,8 +205,7 @@ fn hint(code: &str) -> Option<&'static str> {
         "service-exists" => "another program of the same or a later version provides the service",
         "unknown-service" => "nobody provides this service",
         "apply-in-progress" => {
-            "another operator is applying the changes; wait until that has \
-                                ended"
+            "another operator is applying the changes; wait until that has ended"
         }
         "provider-failed" => "the service ended before it had answered",
         _ => return None,

@@ -17,11 +17,12 @@ pub(super) struct Helper {
     pub(super) status: HelperStatus,
     /// Whether it has said what it remembers and was told what it needs.
     ready: bool,
-    /// When it connected or was lost, or core started.
+    /// When it last began something that takes time: when it was started, or connected, or was
+    /// ready; or when the one before was lost, or core started.
     since: Monotonic,
     /// When it was last started again, if it was.
     last_restart: Option<Monotonic>,
-    /// Whether core has asked for its restart since then.
+    /// Whether core has asked for its restart since then, or knows that a restart does not help.
     given_up: bool,
 }
 
@@ -67,6 +68,14 @@ impl Helper {
     pub(super) fn restarted(&mut self, now: Monotonic) {
         self.status.restarts += 1;
         self.last_restart = Some(now);
+        if self.connection.is_none() {
+            (self.since, self.given_up) = (now, false);
+        }
+    }
+
+    /// It cannot begin for a reason that a restart does not change.
+    pub(super) const fn held_up(&mut self) {
+        self.given_up = true;
     }
 
     /// What operators are told of it; `silent` is since when a message from it has been overdue.
@@ -102,8 +111,9 @@ impl Helper {
     }
 
     /// It has said what it remembers.
-    pub(super) fn set_ready(&mut self) {
+    pub(super) fn set_ready(&mut self, now: Monotonic) {
         self.ready = true;
+        self.since = now;
     }
 
     /// Where to send messages, once it is ready.
@@ -111,7 +121,7 @@ impl Helper {
         self.connection.filter(|_| self.ready)
     }
 
-    /// When it connected or was lost.
+    /// When it last began something that takes time, such as to connect or to order pings.
     pub(super) const fn since(&self) -> Monotonic {
         self.since
     }

@@ -196,9 +196,11 @@ impl Machine {
         let server = late(self.server.awaited.since()).or(late(due(answer)).filter(|_| up));
         let pinger = &self.pinger.helper;
         let ordering = pinger.ready().is_some() && up;
+        // A new pinger is not to blame for what was due before it came.
         let unordered = order
-            .filter(|(debt, _)| ordering && *debt == Debt::Order && pinger.since() + GRACE <= now);
-        let silent_pinger = late(pinger.unready_since()).or(late(due(unordered)));
+            .filter(|(debt, _)| ordering && *debt == Debt::Order)
+            .map(|(_, due)| due.max(pinger.since()));
+        let silent_pinger = late(pinger.unready_since().or(unordered));
         let scripts = self.scripts.helper.unready_since();
         let scripts = late(scripts.or_else(|| self.scripts.owed_since()));
         let oldest = due(order).into_iter().chain(due(answer)).min();

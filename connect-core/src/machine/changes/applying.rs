@@ -49,6 +49,7 @@ impl Machine {
             taken: Vec::new(),
             // If peers exchange their addresses, the old ones are free after the first attempt.
             has_progressed: true,
+            is_abandoned: false,
         });
     }
 
@@ -58,6 +59,10 @@ impl Machine {
             let Some(applying) = &mut self.additions.applying else {
                 return;
             };
+            if applying.is_of_no_use() {
+                self.additions.applying = None;
+                return;
+            }
             if applying.is_full() {
                 return;
             }
@@ -220,12 +225,14 @@ impl Machine {
         self.answer(by.connection, by.request, Reply::Applied(applied));
     }
 
-    /// The operator is gone: completes what was begun, and begins nothing more.
+    /// The operator is gone: completes what was begun, and begins nothing more. Scripts go on, but
+    /// one that hangs does not keep the next operator from applying changes.
     pub(in crate::machine) fn stop_applying(&mut self, connection: ConnectionId) {
         if let Some(applying) = &mut self.additions.applying
             && applying.by.connection == connection
         {
             applying.waiting.clear();
+            applying.is_abandoned = true;
         }
     }
 

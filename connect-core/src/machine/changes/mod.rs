@@ -35,6 +35,8 @@ pub(super) struct Applying {
     taken: Vec<(String, Vec<String>)>,
     /// Whether a change has succeeded since those were last tried.
     has_progressed: bool,
+    /// Whether the operator is gone.
+    is_abandoned: bool,
 }
 
 impl Applying {
@@ -46,6 +48,15 @@ impl Applying {
     /// How many peers are not done.
     pub(super) fn left(&self) -> usize {
         self.waiting.len() + self.under_way.len() + self.taken.len()
+    }
+
+    /// Whether nobody waits for what is left: the operator is gone, and all that is under way are
+    /// scripts, which end without us, or never.
+    fn is_of_no_use(&self) -> bool {
+        self.is_abandoned
+            && self.waiting.is_empty()
+            && self.taken.is_empty()
+            && self.under_way.values().all(|begun| begun.run.is_some())
     }
 
     /// Whether something is to be begun now.

@@ -111,7 +111,7 @@ impl Machine {
 
     /// The pinger has said what it remembers; now it is told everything that it needs.
     fn pinger_resumed(&mut self) {
-        self.pinger.helper.set_ready();
+        self.pinger.helper.set_ready(self.now);
         let ids: Vec<PeerId> = self.peers.adopted().iter().map(|(id, _)| *id).collect();
         for id in &ids {
             // Core's own copy is newer, unless core has just started.

@@ -43,7 +43,7 @@ fn start_of(child: Child, now: Monotonic) -> Monotonic {
 impl Machine {
     /// The helper has reported what is under way; now it is told the rest.
     pub(super) fn scripts_resumed(&mut self, known: Vec<UnderWay>) {
-        self.scripts.helper.set_ready();
+        self.scripts.helper.set_ready(self.now);
         self.tell_all_failures();
         self.scripts.runs.forget_left();
         let mut resumed = Resumed::default();

@@ -339,6 +339,34 @@ fn an_operator_who_leaves_has_no_more_begun() {
 }
 
 #[test]
+fn an_operator_who_has_left_a_hanging_script_keeps_nobody_from_applying() {
+    let mut rig = joined(&[alice(&[("peer", HERE)])], &["alice"]);
+    rig.database(&[alice(&[("peer", HERE), ("laddr", "10.0.0.2")])]);
+    rig.answer_all();
+    rig.request(7, 9, Request::ApplyChanges {});
+    rig.feed(Input::Gone(ConnectionId(7)));
+    let refused = Reply::Failed(vec!["apply-in-progress".to_owned()]);
+    rig.request(8, 1, Request::ApplyChanges {});
+    assert_eq!(applied(&mut rig).1, Some(refused), "the server is asked");
+    rig.hear("INFO cipher=rijndael");
+    rig.hear("OK");
+    let hanging = rig.ordered().pop().expect("an ifup").run;
+    rig.request(8, 2, Request::ApplyChanges {});
+    assert_eq!(applied(&mut rig), (vec![], Some(Reply::Done {})));
+
+    // Its end is not that of a later change of the same peer.
+    rig.database(&[alice(&[("peer", HERE), ("laddr", "10.0.0.3")])]);
+    rig.request(8, 3, Request::ApplyChanges {});
+    rig.hear("INFO cipher=rijndael");
+    rig.hear("OK");
+    rig.scripts_say(FromScripts::Ended {
+        run: hanging,
+        end: Ended::Exited(1),
+    });
+    assert_eq!(applied(&mut rig), (vec![], None));
+}
+
+#[test]
 fn a_peer_whose_address_was_taken_is_added_though_the_operator_has_left() {
     let records = |[a, b]: [&str; 2]| [record("a", &[("peer", a)]), record("b", &[("peer", b)])];
     let mut rig = joined(&records([HERE, THERE]), &["a", "b"]);

@@ -105,6 +105,50 @@ fn a_pinger_that_orders_nothing_is_told_and_started_again() {
 }
 
 #[test]
+fn a_helper_that_never_connects_is_started_again_and_again() {
+    let mut rig = watched();
+    rig.pinger_goes();
+    rig.wait(seconds(29));
+    assert_eq!(rig.restarts, []);
+    rig.wait(seconds(60));
+    assert_eq!(rig.restarts, [Role::Pinger], "another one is on its way");
+    rig.feed(Input::Supervisor(HelperNews::Restarted(Role::Pinger)));
+    rig.wait(seconds(29));
+    assert_eq!(rig.restarts.len(), 1, "it has its time");
+    rig.wait(seconds(2));
+    assert_eq!(rig.restarts, [Role::Pinger; 2]);
+}
+
+#[test]
+fn a_script_helper_that_waits_for_another_process_is_not_started_again() {
+    let mut rig = watched();
+    rig.scripts_go();
+    rig.feed(Input::Supervisor(HelperNews::Restarted(Role::Ifscripts)));
+    let why = "process 77 holds the journal; kill it".to_owned();
+    rig.feed(Input::Supervisor(HelperNews::HeldUp(why)));
+    rig.wait(seconds(90));
+    assert_eq!(rig.restarts, []);
+}
+
+#[test]
+fn a_new_pinger_has_its_time_after_a_long_outage() {
+    let mut rig = watched();
+    rig.pinger_goes();
+    rig.wait(seconds(60));
+    assert_eq!(rig.restarts.len(), 1);
+    rig.pinger_comes();
+    rig.wait(seconds(4));
+    assert_eq!(rig.machine.helpers()[0].silent, None);
+    rig.wait(seconds(25));
+    assert_eq!(cause(&rig), Some(OverdueCause::PingerSilent));
+    let silent = rig.machine.helpers()[0].silent;
+    assert!(silent <= Some(29), "since it came: {silent:?}");
+    assert_eq!(rig.restarts.len(), 1);
+    rig.wait(seconds(2));
+    assert_eq!(rig.restarts.len(), 2);
+}
+
+#[test]
 fn a_server_that_answers_nothing_is_told_and_its_timeouts_do_not_count() {
     let mut rig = watched();
     let id = rig.id("p");
