@@ -12,6 +12,9 @@ use crate::campaign::shape::{DAYS, HOSTS, PEERS};
 use crate::campaign::work::Play;
 use crate::campaign::{Campaign, Seeds, Size};
 
+/// How many runs may be played at once: each is a process.
+const JOBS: u64 = 256;
+
 /// Plays whole sites in simulated time, under a seeded storm of faults, and holds them against what
 /// is promised. See docs/development/proof.md.
 #[derive(Debug, Parser)]
@@ -39,17 +42,17 @@ pub(crate) enum Task {
     },
     /// Play the fixed seeds and the plans that have failed once
     Fixed {
-        /// Runs at once
-        #[arg(long, default_value_t = 1, value_parser = number::<usize, { u64::MAX }>)]
+        /// Runs at once, up to 256
+        #[arg(long, default_value_t = 1, value_parser = number::<usize, JOBS>)]
         jobs: usize,
     },
     /// Prove that the same plan is the same run, and print its digest
     Prove {
-        /// How many seeds, from 90,000,000 on
+        /// How many seeds, from 95,000,000 on
         #[arg(long, default_value_t = 20, value_parser = number::<u64, { u64::MAX }>)]
         seeds: u64,
-        /// Runs at once
-        #[arg(long, default_value_t = 1, value_parser = number::<usize, { u64::MAX }>)]
+        /// Runs at once, up to 256
+        #[arg(long, default_value_t = 1, value_parser = number::<usize, JOBS>)]
         jobs: usize,
     },
     /// Hold the product against the manual, history by history
@@ -71,11 +74,11 @@ pub(crate) enum Task {
         /// How many seeds may be needed
         #[arg(long, default_value_t = 2_000, value_parser = number::<u64, { u64::MAX }>)]
         seeds: u64,
-        /// The first seed; those from 90,000,000 on have all kinds of faults
+        /// The first seed; those from 95,000,000 on have all kinds of faults
         #[arg(long, default_value_t = 1)]
         first: u64,
-        /// Runs at once
-        #[arg(long, default_value_t = 1, value_parser = number::<usize, { u64::MAX }>)]
+        /// Runs at once, up to 256
+        #[arg(long, default_value_t = 1, value_parser = number::<usize, JOBS>)]
         jobs: usize,
         /// Say which there are
         #[arg(long)]
@@ -92,7 +95,7 @@ pub(crate) struct Storm {
     /// How many seeds
     #[arg(long, default_value_t = 100, value_parser = number::<u64, { u64::MAX }>)]
     seeds: u64,
-    /// The first seed; by default 90,000,000, from which on plans have all kinds of faults, or the
+    /// The first seed; by default 95,000,000, from which on plans have all kinds of faults, or the
     /// one after the last of the totals if that is greater
     #[arg(long)]
     first: Option<u64>,
@@ -112,8 +115,8 @@ pub(crate) struct Storm {
     /// How much happens: storm, calm, steady or mixed
     #[arg(long, default_value = "storm")]
     profile: Profile,
-    /// Runs at once
-    #[arg(long, default_value_t = 1, value_parser = number::<usize, { u64::MAX }>)]
+    /// Runs at once, up to 256
+    #[arg(long, default_value_t = 1, value_parser = number::<usize, JOBS>)]
     jobs: usize,
     /// Keep totals in this file, and go on with the seed after its last
     #[arg(long, value_name = "FILE")]

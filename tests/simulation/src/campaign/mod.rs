@@ -24,8 +24,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
-use simulation::plan::{GREETED_FROM, NAMES, Profile};
+use anyhow::{Context as _, Result, ensure};
+use simulation::plan::{CHANGED_FROM, NAMES, Profile};
 use simulation::world::Digesting;
 
 use planted::{Accused, Planted};
@@ -37,8 +37,8 @@ use totals::{Line, Totals, TotalsFile};
 use work::{Play, Runner, Work};
 use worker::Elsewhere;
 
-/// The first fresh seed: it has all kinds of faults.
-const FRESH: u64 = GREETED_FROM;
+/// The first fresh seed: it has all kinds of faults and changes.
+const FRESH: u64 = CHANGED_FROM;
 
 /// How many seeds are named before each is played; of more, failures are named.
 const NAMED: u64 = 20;
@@ -48,6 +48,9 @@ const REACHED: u64 = 500;
 
 /// What shows a fault that is slow: one host for ten days.
 const SLOW: Size = Size::Given(1, 4, 240);
+
+/// In how many such runs it is looked for at most: each takes as long as thirty storms.
+const SLOW_RUNS: u64 = 100;
 
 /// How a campaign is held.
 #[derive(Debug)]
@@ -147,7 +150,8 @@ impl Campaign {
             println!("first {} that were not finished", unfinished.len());
         }
         println!("{} seeds from {first} on", seeds.count);
-        let count = seeds.count + u64::try_from(unfinished.len())?;
+        let unfinished_runs = u64::try_from(unfinished.len())?;
+        let count = seeds.count.saturating_add(unfinished_runs);
         let mut begins = file.as_ref().map(TotalsFile::beginnings).transpose()?;
         // What is in the totals counts once.
         let played = totals.played.clone();
@@ -217,9 +221,10 @@ impl Campaign {
         judge.progress.clear();
         let failures = judge.totals.failures() - judge.before;
         print!("{}{}", totals.coverage.table(), totals.text());
-        if totals.runs == runs_before {
-            println!("no run was played");
-        }
+        ensure!(
+            totals.runs > runs_before,
+            "no run was played: the totals have these seeds, or there was no time for any"
+        );
         Ok(failures == 0)
     }
 
@@ -261,8 +266,8 @@ impl Campaign {
         Ok(same)
     }
 
-    /// Plays seeds with a planted fault until it is found, by default from 1 on: the records of
-    /// which fault is found in which run are of these. Gives whether it was.
+    /// Plays seeds with a planted fault until a promise that is to find it does, by default from 1
+    /// on: the records of which fault is found in which run are of these. Gives whether one did.
     ///
     /// # Errors
     /// If they cannot be played.
@@ -272,7 +277,7 @@ impl Campaign {
             digest: planted.digest(),
             ..self.play.clone()
         };
-        let (mut runs, mut seconds, mut found) = (0u64, 0.0, None);
+        let (mut runs, mut seconds, mut found, mut others) = (0u64, 0.0, None, 0u64);
         let sink = &mut |done: Done| {
             if found.is_some() {
                 // It was being played meanwhile.
@@ -281,16 +286,20 @@ impl Campaign {
             runs += 1;
             seconds += done.took.as_secs_f64();
             Ok(match done.outcome.broken {
-                Some(broken) => {
+                Some(broken) if planted.is_found_by(broken.promise) => {
                     found = Some((done.work.name(), broken));
                     ControlFlow::Break(())
                 }
-                None => ControlFlow::Continue(()),
+                broken => {
+                    others += u64::from(broken.is_some());
+                    ControlFlow::Continue(())
+                }
             })
         };
         let slow = Seeds {
             profile: Profile::Steady,
             size: SLOW,
+            count: seeds.count.min(SLOW_RUNS),
             ..*seeds
         };
         let seeds = if planted.is_slow() { &slow } else { seeds };
@@ -303,6 +312,9 @@ impl Campaign {
                 println!("{number:02} {name}: run {runs}, {at}, {seconds:.1} s, {broken}");
             }
             None => println!("{number:02} {name}: NOT FOUND in {runs} runs, {seconds:.1} s"),
+        }
+        if others > 0 {
+            println!("   in {others} runs before, it broke other promises than it is to break");
         }
         Ok(found.is_some())
     }

@@ -29,9 +29,14 @@ impl Planted {
         by.trim_end_matches('.').split(", ")
     }
 
+    /// Whether this promise is to find it.
+    pub(crate) fn is_found_by(&self, promise: Promise) -> bool {
+        self.expected().any(|name| name == promise.name())
+    }
+
     /// Whether each run keeps all promises, and only another play of the same plan shows the fault.
     fn is_proved(&self) -> bool {
-        self.expected().any(|name| name == Promise::SameRun.name())
+        self.is_found_by(Promise::SameRun)
     }
 
     /// Whether it shows only in processes that live for long.
@@ -247,6 +252,8 @@ mod tests {
                 "no planted fault shows that {name} can fail"
             );
         }
+        let slow = all.iter().filter(|it| it.is_slow());
+        assert_eq!(slow.map(|it| it.number).collect::<Vec<_>>(), [59]);
         let numbers: Vec<u32> = all.iter().map(|it| it.number).collect();
         let mut once = numbers.clone();
         once.dedup();

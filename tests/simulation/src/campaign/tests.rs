@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use simulation::instant::Instant;
 use simulation::plan::HostId;
 use simulation::promise::{Broken, Promise};
-use simulation::world::Summary;
+use simulation::seen::{Seen, Watcher};
+use simulation::world::{How, Summary, World};
 
 use super::*;
 use work::Outcome;
@@ -131,6 +132,34 @@ fn a_plan_of_a_shape_is_played_to_its_end() {
     assert_eq!(outcome.broken, None);
     assert!(outcome.summary.unwrap().steps > 0);
     assert_eq!(outcome.until, work.plan().until);
+}
+
+/// Counts the processes that end.
+#[derive(Debug, Default)]
+struct Deaths(u64);
+
+impl Watcher for Deaths {
+    fn see(&mut self, _: Instant, _: HostId, seen: Seen<'_>) -> Result<(), Broken> {
+        self.0 += u64::from(matches!(seen, Seen::Died(_)));
+        Ok(())
+    }
+}
+
+#[test]
+fn no_process_ends_in_a_steady_run() {
+    let deaths = |profile| {
+        let shape = Shape {
+            seed: 3,
+            hosts: 1,
+            peers: 4,
+            hours: 96,
+            profile,
+        };
+        let world = World::new(&shape.plan(), How::default(), Deaths::default());
+        world.run().0.0
+    };
+    assert_eq!(deaths(Profile::Steady), 0);
+    assert!(deaths(Profile::Storm) > 0);
 }
 
 #[test]

@@ -239,21 +239,20 @@ impl TotalsFile {
         let (lines, rest) = bytes.split_at(whole.map_or(0, |end| end + 1));
         let mut totals = Totals::default();
         for (number, line) in lines.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            let place = format!("{name}, line {}", number + 1);
-            let possible = |shape: Option<Shape>| {
-                let is_possible = shape.is_none_or(|shape| shape.is_possible());
-                ensure!(is_possible, "{place}, is of a site that there cannot be");
-                Ok(())
-            };
             if let Ok(Begun { begun }) = serde_json::from_slice(line) {
-                possible(Some(begun.shape()))?;
                 totals.begun.insert(begun.shape());
                 continue;
             }
-            let line: Line =
-                serde_json::from_slice(line).with_context(|| format!("{place}, is no run"))?;
-            possible(line.shape)?;
+            let line: Line = serde_json::from_slice(line)
+                .with_context(|| format!("{name}, line {}, is no run", number + 1))?;
             totals.add(&line);
+        }
+        // What is over counts, whatever it was. Only what is to be played must be possible.
+        for shape in totals.unfinished() {
+            ensure!(
+                shape.is_possible(),
+                "{name}: a run has begun that cannot be played: {shape}"
+            );
         }
         ensure!(is_half_a_line(rest), "{name} is no file of totals");
         file.set_len(u64::try_from(lines.len())?)?;
@@ -439,7 +438,7 @@ mod tests {
             (b"{\"important\":\"one line\"}", "no file of totals"),
             (
                 b"{\"begun\":{\"seed\":1,\"hosts\":0,\"peers\":4,\"hours\":8,\"profile\":\"storm\"}}\n",
-                "cannot be",
+                "cannot be played",
             ),
         ] {
             std::fs::write(&path, text).unwrap();

@@ -11,7 +11,9 @@ use super::fault::{
     OthersAct, PathChange, When,
 };
 use super::host::{HostId, Part, Way};
-use super::profile::{CALM, GREETED, GREETED_FROM, Kind, NEWER, NEWER_FROM, Profile, RATES};
+use super::profile::{
+    CALM, CHANGED_FROM, GREETED, GREETED_FROM, Kind, NEWER, NEWER_FROM, Profile, RATES,
+};
 use super::site::{HostSite, Site};
 use super::{Plan, Timed};
 use crate::chance::{Chances, What};
@@ -66,6 +68,7 @@ impl Plan {
                 is_steady: scale.profile == Profile::Steady,
                 is_newer,
                 is_greeted: seed >= GREETED_FROM,
+                is_changed: seed >= CHANGED_FROM,
             };
             maker.add(quiet_from, &mut faults);
         }
@@ -89,6 +92,7 @@ struct Maker<'a> {
     is_steady: bool,
     is_newer: bool,
     is_greeted: bool,
+    is_changed: bool,
 }
 
 const DAY: u64 = 86_400_000_000_000;
@@ -356,7 +360,12 @@ impl Maker<'_> {
     fn database(&self, draw: &mut Rng) -> Option<DatabaseChange> {
         Some(match draw.below(8) {
             0..=2 => {
-                let (key, value) = *pick(draw, &CHANGES)?;
+                let changes = if self.is_changed {
+                    &CHANGES[..]
+                } else {
+                    &CHANGES[..OLD_CHANGES]
+                };
+                let (key, value) = *pick(draw, changes)?;
                 DatabaseChange::Record {
                     peer: self.peer(draw)?,
                     key: key.to_owned(),
@@ -442,14 +451,21 @@ const OTHERS: [OthersAct; 5] = [
     OthersAct::Bye,
 ];
 
+/// How many of the changes the plans of all seeds have.
+const OLD_CHANGES: usize = 6;
+
 /// Changes of records.
-const CHANGES: [(&str, Option<&str>); 6] = [
+const CHANGES: [(&str, Option<&str>); 10] = [
     ("every", Some("7s")),
     ("watch", None),
     ("ifup", Some("other-ifup")),
     ("ifdown", None),
     ("keepalive", Some("20s")),
     ("retries", Some("1")),
+    ("timeout", Some("3s")),
+    ("backoff", Some("9s")),
+    ("backoff-max", Some("40s")),
+    ("ping", Some("encrypted")),
 ];
 
 /// The instants that faults wait for.

@@ -22,7 +22,7 @@ pub use fault::{
 pub use generate::Scale;
 pub use host::{HostId, Part, Way};
 pub use names::NAMES;
-pub use profile::{GREETED_FROM, NEWER_FROM, Profile};
+pub use profile::{CHANGED_FROM, GREETED_FROM, NEWER_FROM, Profile};
 pub use site::{
     Habit, HostSite, Nat, OTHER_SITE, Partner, RecordSite, ScriptHabits, Site, Switching, Weighted,
     host_name, named_peer,

@@ -107,6 +107,8 @@ impl Kind {
                 | Kind::Reboot
                 | Kind::SecondHelper
                 | Kind::NextProtocol
+                // The script helper begins again with what is left of its journal.
+                | Kind::Journal
         )
     }
 }
@@ -165,6 +167,10 @@ pub(super) const GREETED: &[(Kind, u64)] = &[(Kind::Greeted, 40)];
 /// The first seed whose plans have greetings for commands that wait for them, and with that all
 /// kinds of faults. It is greater than all seeds that were played before there were these.
 pub const GREETED_FROM: u64 = 90_000_000;
+
+/// The first seed whose plans change every key that says how a peer is checked. It is greater than
+/// all seeds that were played before they did.
+pub const CHANGED_FROM: u64 = 95_000_000;
 
 /// How many times less comes in a calm time.
 pub(super) const CALM: u64 = 40;

@@ -201,14 +201,16 @@ impl Checks {
 
     fn missed(&mut self, now: &Moment<'_>, peer: &str, attempt: u32, of: u32) -> Verdict {
         let retries = now.checking().retries(peer);
+        let is_known = now.in_use.records(now.calm).is_some();
         let standing = self.of(peer);
         let told = format!("ping-timeout {peer} attempt {attempt} of {of}");
-        // A record may have come to say less than what has failed already.
-        let is_beyond = attempt > of && retries.len() < 2;
+        // A record may have come to say less than what has failed already, however long ago: the
+        // check may have been under way.
+        let is_beyond = attempt > of && now.records.retries(peer).len() < 2;
         if attempt == 0 || is_beyond {
             return broken(told);
         }
-        if !retries.contains(&of) && !now.records.may_be_foreign {
+        if !retries.contains(&of) && (is_known || !now.records.may_be_foreign) {
             return broken(format!("{told}, but no record says {of}"));
         }
         if standing.known.is_some() && attempt != standing.failed + 1 {
@@ -305,8 +307,15 @@ fn broken(text: String) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Sight, view};
+    use std::sync::Arc;
+
+    use peerdb::Database;
+
+    use super::super::testing::{Sight, database, plan, view};
     use super::*;
+    use crate::plan::{DatabaseChange, Fault, HostId, Timed, When};
+    use crate::seen::View;
+    use crate::world::Truth;
 
     const RECORDS: &[(&str, &[(&str, &str)])] = &[("p", &[("retries", "2"), ("connect", "x")])];
     const BROKEN: Option<Promise> = Some(Promise::Checks);
@@ -400,6 +409,53 @@ mod tests {
         assert_eq!(up().lines(&[three]), BROKEN);
         let other = "> WARN connect ping-timeout p attempt 1 of 3";
         assert_eq!(up().lines(&[other]), BROKEN);
+    }
+
+    /// A host whose records change so, after its database has been the same for a while.
+    fn changed(change: DatabaseChange, database: Database) -> Sight {
+        let at = Instant(0);
+        let fault = Fault::Database { change };
+        let timed = Timed {
+            host: HostId(0),
+            at,
+            fault,
+            when: When::Now,
+        };
+        let mut sight = Sight::of::<Checks>(&plan(RECORDS, vec![timed]));
+        sight.later(200);
+        let truth = Truth {
+            file: Some(Arc::new(database)),
+            ..Truth::default()
+        };
+        view(|view| {
+            let truth = &truth;
+            sight.see(Seen::Minute(View { truth, ..view })).unwrap();
+        });
+        sight
+    }
+
+    fn fewer() -> DatabaseChange {
+        DatabaseChange::Record {
+            peer: "p".to_owned(),
+            key: "retries".to_owned(),
+            value: Some("1".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_record_may_come_to_allow_less_than_has_failed() {
+        let one = || database(&[("p", &[("retries", "1"), ("connect", "x")])]);
+        let told = "> WARN connect ping-timeout p attempt 2 of 1";
+        assert_eq!(changed(fewer(), one()).lines(&[told]), None);
+    }
+
+    #[test]
+    fn the_record_in_use_counts_whatever_else_the_database_was() {
+        let two = || database(RECORDS);
+        let told = "> WARN connect ping-timeout p attempt 1 of 1";
+        for change in [fewer(), DatabaseChange::OfOtherSite] {
+            assert_eq!(changed(change, two()).lines(&[told]), BROKEN);
+        }
     }
 
     /// A ping that the server refuses, and what core says then.

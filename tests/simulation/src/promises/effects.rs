@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! P3 as far as effects are concerned: a `kick` that succeeds has the peer reconnected, and an
-//! `active` that the server refuses fails with the words of the server.
+//! P3 as far as effects are concerned: a `kick` that succeeds has the peer reconnected, by its
+//! `connect` command too if its record has one, and an `active` that the server refuses fails with
+//! the words of the server.
 //!
 //! Core may answer before it knows whether the peer is still the same one, and reconnect it then.
 //! So the rule does not judge what disturbs the host just before, and it forgets what core may
@@ -9,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use connect_ipc::scripts::ScriptKind;
 use tripe_admin::Note;
 
 use super::calm::REST;
@@ -29,6 +31,11 @@ pub(super) struct Effects {
     kicks: BTreeMap<String, (String, Instant)>,
     /// The peers that are to be reconnected, since then.
     owed: BTreeMap<String, Instant>,
+    /// The peers that were told to agree on new keys and are to be connected, since then.
+    unconnected: BTreeMap<String, Instant>,
+    /// When the `connect` command of each peer was ordered last. The server reads `FORCEKX` after
+    /// that, although core has written it before.
+    connected: BTreeMap<String, Instant>,
     /// When each peer was reconnected last.
     reconnected: BTreeMap<String, Instant>,
     /// The peer of each `active` that is not answered.
@@ -42,6 +49,10 @@ impl Rule for Effects {
         match now.seen {
             Seen::Died(Part::Core) => *self = Effects::default(),
             Seen::Minute(_) | Seen::End(_) => return self.look(now),
+            Seen::Ordered(run) if run.kind == ScriptKind::Connect => {
+                self.unconnected.remove(&run.peer);
+                self.connected.insert(run.peer.clone(), now.at);
+            }
             _ => {}
         }
         match now.fact {
@@ -79,13 +90,21 @@ impl Rule for Effects {
                     let peer = command.word(0);
                     self.owed.remove(peer);
                     self.reconnected.insert(peer.to_owned(), now.at);
+                    let database = now.in_use.database(now.calm);
+                    let record = database.and_then(|it| it.peer(peer));
+                    let has_command = record.is_some_and(|it| it.get("connect").is_some());
+                    let last = self.connected.get(peer);
+                    if has_command && last.is_none_or(|last| *last + AT_ONCE < now.at) {
+                        self.unconnected.entry(peer.to_owned()).or_insert(now.at);
+                    }
                 }
-                "SVCOK" => self.succeeded(now.at, command.word(0)),
+                "SVCOK" => return self.succeeded(now.at, command.word(0)),
                 "SVCFAIL" => return self.failed(command),
                 _ => {}
             },
             Some(Fact::Note(Note::Add { peer, .. } | Note::Kill { peer })) => {
                 self.owed.remove(peer);
+                self.unconnected.remove(peer);
             }
             Some(Fact::Connected | Fact::Lost) => *self = Effects::default(),
             _ => {}
@@ -103,8 +122,7 @@ impl Effects {
         let peer = self.actives.remove(job);
         let said = peer.as_ref().and_then(|peer| self.refused.get(peer));
         match (peer, said) {
-            // Others may want it too, and what fails before the server is asked has other words.
-            (Some(peer), Some(said)) if told.first() == said.first() && told != said => {
+            (Some(peer), Some(said)) if told != said => {
                 let text =
                     format!("`active {peer}' failed with {told:?}: the server said {said:?}");
                 Err((Promise::AnsweredOnce, text))
@@ -113,23 +131,37 @@ impl Effects {
         }
     }
 
-    fn succeeded(&mut self, at: Instant, job: &str) {
-        self.actives.remove(job);
+    fn succeeded(&mut self, at: Instant, job: &str) -> Verdict {
+        let active = self.actives.remove(job);
+        if let Some(peer) = active
+            && let Some(said) = self.refused.get(&peer)
+        {
+            let text = format!("`active {peer}' succeeded: the server said {said:?}");
+            return Err((Promise::AnsweredOnce, text));
+        }
         let Some((peer, since)) = self.kicks.remove(job) else {
-            return;
+            return Ok(());
         };
         let last = self.reconnected.get(&peer);
         if last.is_none_or(|last| *last < since) {
             self.owed.insert(peer, at);
         }
+        Ok(())
     }
 
     fn look(&self, now: &Moment<'_>) -> Verdict {
-        let mut owed = self.owed.iter();
-        let late =
-            owed.find(|(_, since)| now.calm.since + REST < **since && **since + AT_ONCE < now.at);
-        late.map_or(Ok(()), |(peer, since)| {
+        let is_late = |(_, since): &(&String, &Instant)| {
+            now.calm.since + REST < **since && **since + AT_ONCE < now.at
+        };
+        if let Some((peer, since)) = self.owed.iter().find(is_late) {
             let text = format!("`kick {peer}' succeeded at {since}, and {peer} is not reconnected");
+            return Err((Promise::AnsweredOnce, text));
+        }
+        // What the server does not tell of a peer leaves it undecided which scripts it has.
+        let mut unconnected = self.unconnected.iter();
+        let late = unconnected.find(|it| is_late(it) && !now.calm.is_untold(it.0));
+        late.map_or(Ok(()), |(peer, since)| {
+            let text = format!("{peer} was reconnected at {since} without its `connect' command");
             Err((Promise::AnsweredOnce, text))
         })
     }
@@ -137,8 +169,12 @@ impl Effects {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Sight, view};
+    use std::sync::Arc;
+
+    use super::super::testing::{Sight, database, run, view};
     use super::*;
+    use crate::seen::View;
+    use crate::world::Truth;
 
     fn after(lines: &[&str]) -> bool {
         let mut sight = Sight::new::<Effects>(&[]);
@@ -149,14 +185,18 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_that_is_cut_short_breaks_it() {
+    fn a_refusal_that_is_cut_short_or_not_told_breaks_it() {
         for (told, expected) in [
             ("peer-addr-exists INET 198.18.0.1 4070", None),
-            ("no-connection", None),
+            ("no-connection", Some(Promise::AnsweredOnce)),
             ("peer-addr-exists", Some(Promise::AnsweredOnce)),
+            ("", Some(Promise::AnsweredOnce)),
         ] {
             let mut sight = Sight::new::<Effects>(&[]);
-            let answer = format!("> SVCFAIL J1 {told}");
+            let answer = match told {
+                "" => "> SVCOK J1".to_owned(),
+                told => format!("> SVCFAIL J1 {told}"),
+            };
             let broken = sight.lines(&[
                 "< SVCJOB J1 connect active p",
                 "> ADD -background c0.0 p INET 198.18.0.1 4070",
@@ -165,6 +205,41 @@ mod tests {
                 &answer,
             ]);
             assert_eq!(broken, expected, "{told}");
+        }
+    }
+
+    #[test]
+    fn a_peer_that_is_reconnected_without_its_command_breaks_it() {
+        for (key, ordered, is_kept) in [
+            ("connect", [true, false], true),
+            ("connect", [false, true], true),
+            ("connect", [false, false], false),
+            ("knock", [false, false], true),
+        ] {
+            let mut sight = Sight::new::<Effects>(&[]);
+            sight.later(100);
+            let truth = Truth {
+                file: Some(Arc::new(database(&[("p", &[(key, "x")])]))),
+                ..Truth::default()
+            };
+            let minute = |sight: &mut Sight| {
+                view(|view| {
+                    let truth = &truth;
+                    sight.see(Seen::Minute(View { truth, ..view }))
+                })
+            };
+            minute(&mut sight).unwrap();
+            let connect = run(1, ScriptKind::Connect, None);
+            let [before, after] = ordered;
+            if before {
+                sight.see(Seen::Ordered(&connect)).unwrap();
+            }
+            assert_eq!(sight.lines(&["> FORCEKX p"]), None);
+            if after {
+                sight.see(Seen::Ordered(&connect)).unwrap();
+            }
+            sight.later(2);
+            assert_eq!(minute(&mut sight).is_ok(), is_kept, "{key}");
         }
     }
 

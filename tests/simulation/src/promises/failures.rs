@@ -2,22 +2,25 @@
 //! P9 as far as scripts are concerned: the state shows a script that has failed, and none that has
 //! succeeded since.
 //!
-//! The rule looks a minute after a child has ended, if that child began and ended while nothing
-//! disturbed the host, and nothing else has happened to its peer since: else the helper that
-//! started it may be gone, the record may have lost the script, or the failure may not matter any
-//! more.
+//! The rule looks a minute after a child has ended, or could not be started, if it began and ended
+//! while nothing disturbed the host, and nothing else has happened to its pair and its peer
+//! since: else the helper that started it may be gone, the record may have lost the script, or the
+//! failure may not matter any more.
 
 use std::collections::BTreeMap;
 
 use connect_ipc::RunId;
 use connect_ipc::control::ServerLink;
-use connect_ipc::scripts::{Ended, ScriptFailure, ScriptKind};
+use connect_ipc::scripts::{Ended, Run, ScriptFailure, ScriptKind};
 
 use super::calm::REST;
 use super::{Moment, Rule, Verdict, ask};
 use crate::instant::Instant;
 use crate::promise::Promise;
 use crate::seen::{Seen, View};
+
+/// The signals with which the script helper stops a script: `KILL` and `TERM`.
+const STOPPING: [i32; 2] = [9, 15];
 
 /// The last child of a script that has ended.
 #[derive(Clone, Copy, Debug)]
@@ -38,12 +41,19 @@ impl Rule for Failures {
     fn see(&mut self, now: &Moment<'_>) -> Verdict {
         match now.seen {
             Seen::Started(id, run) => {
-                // What runs is not over, and it may be what undoes another script.
-                self.ended.retain(|(peer, _), _| *peer != run.peer);
+                self.forget_pair(run);
                 let began = (run.peer.clone(), run.kind, now.at);
                 self.running.insert(*id, began);
             }
-            Seen::NotStarted(run) => self.ended.retain(|(peer, _), _| *peer != run.peer),
+            Seen::NotStarted(run) => {
+                self.forget_pair(run);
+                let last = Last {
+                    began: now.at,
+                    ended: now.at,
+                    failure: Some(ScriptFailure::NotStarted),
+                };
+                self.ended.insert((run.peer.clone(), run.kind), last);
+            }
             Seen::Broadcast(line) => {
                 if let Some(line) = line.strip_prefix("NOTE ") {
                     let peer = line.split(' ').nth(1);
@@ -59,12 +69,25 @@ impl Rule for Failures {
 }
 
 impl Failures {
+    /// What runs is not over, and it may be what undoes the other script of its pair.
+    fn forget_pair(&mut self, run: &Run) {
+        let pair = run.kind.pair();
+        self.ended
+            .retain(|(peer, kind), _| *peer != run.peer || kind.pair() != pair);
+    }
+
     fn child_ended(&mut self, at: Instant, id: RunId, end: &Ended) {
         let Some((peer, kind, began)) = self.running.remove(&id) else {
             return;
         };
-        // One that core has stopped says nothing about the script.
-        if matches!(end, Ended::Exited(_)) {
+        // One that core may have stopped says nothing about the script.
+        let may_be_stopped = |signal: &i32| STOPPING.contains(signal);
+        let is_its_own = match end {
+            Ended::Exited(_) => true,
+            Ended::Signal(signal) => !may_be_stopped(signal),
+            _ => false,
+        };
+        if is_its_own {
             let last = Last {
                 began,
                 ended: at,
@@ -116,14 +139,20 @@ mod tests {
     const RECORDS: &[(&str, &[(&str, &str)])] = &[("p", &[("watch", "t"), ("ifup", "up")])];
 
     /// What comes of a child that ends so, of which core does not hear, and of this note.
-    fn after(status: i32, note: Option<&str>) -> Verdict {
+    fn after(ended: &Ended, note: Option<&str>) -> Verdict {
         let core = joined(RECORDS, &["p"]);
         let mut sight = Sight::new::<Failures>(RECORDS);
         sight.later(100);
         let ifup = run(1, ScriptKind::Ifup, None);
-        sight.see(Seen::Started(RunId(1), &ifup)).unwrap();
-        let ended = Ended::Exited(status);
-        sight.see(Seen::ChildEnded(RunId(1), &ended)).unwrap();
+        if let Ended::NotStarted(_) = ended {
+            sight.see(Seen::NotStarted(&ifup)).unwrap();
+        } else {
+            sight.see(Seen::Started(RunId(1), &ifup)).unwrap();
+            sight.see(Seen::ChildEnded(RunId(1), ended)).unwrap();
+        }
+        // What another pair does is of no importance.
+        let connect = run(2, ScriptKind::Connect, None);
+        sight.see(Seen::Started(RunId(2), &connect)).unwrap();
         if let Some(note) = note {
             sight.see(Seen::Broadcast(note)).unwrap();
         }
@@ -136,9 +165,17 @@ mod tests {
 
     #[test]
     fn a_failure_that_the_state_does_not_show_breaks_it() {
-        assert_eq!(after(0, None), Ok(()));
-        let broken = after(1, None);
-        assert!(matches!(broken, Err((Promise::Rows, _))), "{broken:?}");
-        assert_eq!(after(1, Some("NOTE KILL p")), Ok(()));
+        for kept in [Ended::Exited(0), Ended::Signal(15), Ended::Stopped] {
+            assert_eq!(after(&kept, None), Ok(()), "{kept:?}");
+        }
+        for shown in [
+            Ended::Exited(1),
+            Ended::Signal(11),
+            Ended::NotStarted("no such file".to_owned()),
+        ] {
+            let broken = after(&shown, None);
+            assert!(matches!(broken, Err((Promise::Rows, _))), "{broken:?}");
+            assert_eq!(after(&shown, Some("NOTE KILL p")), Ok(()));
+        }
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Command {
     pub(super) verb: String,
     /// Its tag, if it is to run in the background.
     pub(super) tag: Option<String>,
+    /// How long a ping waits, as it is said.
+    pub(super) timeout: Option<String>,
     /// The words after its options.
     pub(super) words: Vec<String>,
     /// When the server read it.
@@ -42,7 +44,7 @@ impl Command {
     pub(super) fn parse(line: &str, at: Instant) -> Self {
         let mut words = Words::new(line).peekable();
         let verb = words.next().unwrap_or_default().into_owned();
-        let mut tag = None;
+        let (mut tag, mut timeout) = (None, None);
         // What a service tells everybody, and what it answers, has no options.
         let has_options = !matches!(
             verb.as_str(),
@@ -53,15 +55,18 @@ impl Command {
                 break;
             }
             if WITH_VALUE.contains(&option.as_ref()) {
-                let value = words.next();
-                if option == "-background" {
-                    tag = value.map(std::borrow::Cow::into_owned);
+                let value = words.next().map(std::borrow::Cow::into_owned);
+                match option.as_ref() {
+                    "-background" => tag = value,
+                    "-timeout" => timeout = value,
+                    _ => {}
                 }
             }
         }
         Command {
             verb,
             tag,
+            timeout,
             words: words.map(std::borrow::Cow::into_owned).collect(),
             at,
         }

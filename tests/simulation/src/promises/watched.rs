@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! P10 as far as pings are concerned: a peer is pinged only if its record says that it is watched.
+//! P10 and P7 as far as single pings are concerned: a peer is pinged only if its record says that
+//! it is watched, and in the way and with the timeout that its record says.
 //!
 //! The rule judges while it is certain which database core uses.
-
-use peerdb::Database;
 
 use super::tap::Fact;
 use super::{Moment, Rule, Verdict};
@@ -21,18 +20,29 @@ impl Rule for Watched {
         if !command.is_ping() {
             return Ok(());
         }
-        let peer = command.word(0);
-        let is_watched = |database: &Database| {
-            let record = database.peer(peer);
-            record.is_some_and(|record| record.flag("watch"))
+        let Some(database) = now.in_use.database(now.calm) else {
+            return Ok(());
         };
-        match now.in_use.database(now.calm) {
-            Some(database) if !is_watched(database) => {
-                let text = format!("{peer} is pinged, and no record says that it is watched");
-                Err((Promise::Causes, text))
-            }
-            _ => Ok(()),
+        let peer = command.word(0);
+        let watched = database.peer(peer).filter(|record| record.flag("watch"));
+        let Some(record) = watched else {
+            let text = format!("{peer} is pinged, and no record says that it is watched");
+            return Err((Promise::Causes, text));
+        };
+        let verb = match record.get("ping") {
+            Some("encrypted") => "EPING",
+            _ => "PING",
+        };
+        let timeout = now.checking().longest(peer).timeout.as_secs().to_string();
+        let sent = command.timeout.as_deref().unwrap_or_default();
+        if command.verb != verb || sent != timeout {
+            let text = format!(
+                "{peer} is sent {} with a timeout of {sent} s; its record says {verb} and {timeout}",
+                command.verb
+            );
+            return Err((Promise::Checks, text));
         }
+        Ok(())
     }
 }
 
@@ -61,6 +71,33 @@ mod tests {
                 sight.see(Seen::Minute(View { truth, ..view })).unwrap();
             });
             assert_eq!(sight.lines(&[ping]), expected, "{watch}");
+        }
+    }
+
+    #[test]
+    fn a_ping_of_another_kind_or_with_another_timeout_breaks_it() {
+        let encrypted: &[_] = &[("watch", "t"), ("ping", "encrypted"), ("timeout", "4s")];
+        for (ping, expected) in [
+            ("> EPING -background c0.0 -timeout 4 p", None),
+            (
+                "> PING -background c0.0 -timeout 4 p",
+                Some(Promise::Checks),
+            ),
+            (
+                "> EPING -background c0.0 -timeout 5 p",
+                Some(Promise::Checks),
+            ),
+        ] {
+            let mut sight = Sight::new::<Watched>(&[]);
+            let truth = Truth {
+                file: Some(Arc::new(database(&[("p", encrypted)]))),
+                ..Truth::default()
+            };
+            view(|view| {
+                let truth = &truth;
+                sight.see(Seen::Minute(View { truth, ..view })).unwrap();
+            });
+            assert_eq!(sight.lines(&[ping]), expected, "{ping}");
         }
     }
 }
