@@ -485,8 +485,8 @@ pub struct PeerStatus {
     pub name: String,
     /// How it is.
     pub state: PeerState,
-    /// Whether it should be up now: it is adopted, being added or gone, or is to be added at
-    /// start-up and no command has removed it.
+    /// Whether it should be up now: it is pinged, being added or gone, or is absent and to be added
+    /// at start-up.
     #[serde(default)]
     pub wanted: bool,
     /// Its address in the server's words, once known.

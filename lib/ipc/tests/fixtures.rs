@@ -20,6 +20,7 @@ use connect_ipc::scripts::{Command, Ended, FromScripts, ScriptKind, Stream, ToSc
 use connect_ipc::statistics::LastPing;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Reads every line as an `M` and checks that it is written as it stands.
 fn read<M: DeserializeOwned + Serialize>(lines: &str) -> Result<Vec<M>, FrameError> {
@@ -53,6 +54,35 @@ fn hellos() {
     assert!(hellos.iter().all(|hello| hello.protocol == PROTOCOL));
     let roles: Vec<Role> = hellos.iter().map(|hello| hello.role).collect();
     every_variant!(roles, Role: Core, Pinger, Ifscripts, Operator);
+}
+
+/// Checks that this is an `M`, and that it has no field that an `M` does not have.
+fn assert_is<M: DeserializeOwned + Serialize>(example: &Value) {
+    let message: M = serde_json::from_value(example.clone()).unwrap();
+    assert_eq!(&serde_json::to_value(message).unwrap(), example);
+}
+
+#[test]
+fn examples_of_the_page_of_sockets_are_messages() {
+    let page = include_str!("../../../docs/reference/sockets.md");
+    let blocks = page.split("```json\n").skip(1);
+    let mut replies = Vec::new();
+    for block in blocks.map(|rest| rest.split("```").next().unwrap()) {
+        for example in serde_json::Deserializer::from_str(block).into_iter::<Value>() {
+            let example = example.unwrap();
+            if example.get("role").is_some() {
+                assert_is::<Hello>(&example);
+            } else if example.get("request").is_some() {
+                assert_is::<Envelope>(&example);
+            } else {
+                assert_is::<Answer>(&example);
+                replies.extend(example["reply"].as_object().unwrap().keys().cloned());
+            }
+        }
+    }
+    for reply in ["service", "peers", "event"] {
+        assert!(replies.iter().any(|it| it == reply), "{reply}");
+    }
 }
 
 #[test]

@@ -137,6 +137,16 @@ fn reads_follows_and_commands(language: &str, interpreter: &'static str) -> Outc
 
     let error = client.fails(&["kick", "nobody"])?;
     assert!(error.contains("nobody"), "{error}");
+
+    // Where there is no service, each program says so, whatever it was asked for.
+    for words in [&["status"][..], &["follow"], &["adopted"]] {
+        let mut command = client.command(words);
+        let output = command
+            .env("TRIPE_CONNECT_DIR", site.path("none"))
+            .output()?;
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {output:?}");
+        assert!(!output.stderr.is_empty(), "{words:?}: {output:?}");
+    }
     Ok(())
 }
 

@@ -33,7 +33,7 @@ const NAMED: usize = 5;
     in percent. The range 10 accepts 0 to 10, 10: accepts 10 and more, ~:10 accepts 10 and less, \
     5:10 accepts 5 to 10, and @5:10 accepts all but 5 to 10. Without a range, `missing' is \
     critical from 1 on. A peer that you name counts as one that should be up, whatever the \
-    database says; if the service does not ping it, the result is UNKNOWN.\n\n\
+    database says; if it is unwatched, the result is UNKNOWN.\n\n\
     It is also critical if the service does not answer, has no connection to its server or to a \
     helper, or if checks are overdue. Other faults of the service, a knock that it refused in the \
     last ten minutes, and scripts that failed, are warnings.\n\n\

@@ -25,13 +25,13 @@ const PEER_STATE: Family = gauge(
 );
 const PEER_UP: Family = gauge(
     "peer_up",
-    "1 for a peer that is up, 0 for one that should be up and is not; left out for other peers, \
-     and until the first check has ended.",
+    "1 for a peer that is up, 0 for one that should be up and is not; left out for one that is \
+     unknown, that was just added and has not been checked, or that need not be up.",
 );
 const PEER_WANTED: Family = gauge(
     "peer_wanted",
-    "Whether the peer should be up: it is adopted, being added or gone, or is to be added at \
-     start-up and no command has removed it.",
+    "Whether the peer should be up: it is pinged, being added or gone, or is absent and to be \
+     added at start-up.",
 );
 const PEER_RTT: Family = summary(
     "peer_rtt_seconds",
