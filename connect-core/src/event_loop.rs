@@ -317,7 +317,7 @@ impl EventLoop {
                 Exit::Disconnected,
                 anyhow::anyhow!("cannot reach the server: {reason}"),
             )),
-            Ending::Mute { seconds } => Err(Fatal::new(
+            Ending::Silent { seconds } => Err(Fatal::new(
                 Exit::Unanswered,
                 anyhow::anyhow!(
                     "the tripe server at {} accepts connections but has not answered for \

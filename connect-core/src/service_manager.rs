@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::ServerLink;
-use connect_ipc::probing::OverdueCause;
+use connect_ipc::overdue::OverdueCause;
 use connect_runtime::clock;
 use connect_runtime::notifier::Notifier;
 
@@ -86,7 +86,7 @@ fn describe(machine: &Machine, socket: &Path) -> String {
     );
     match machine.link() {
         ServerLink::Up => {
-            let overdue = overdue(machine.probing().cause);
+            let overdue = overdue(machine.overdue_checks().cause);
             format!("connected to tripe; {figures}{overdue}")
         }
         ServerLink::Joining => "connected to tripe; claiming the service".to_owned(),
@@ -103,7 +103,7 @@ const fn overdue(cause: Option<OverdueCause>) -> &'static str {
         None | Some(OverdueCause::ServerDown) => "",
         Some(OverdueCause::PingerSilent) => "; the pinger does not answer",
         Some(OverdueCause::PingerMissing) => "; no pinger is connected",
-        Some(OverdueCause::ServerMute) => "; tripe does not answer",
+        Some(OverdueCause::ServerSilent) => "; tripe does not answer",
         Some(OverdueCause::HeldUp) => "; catching up",
     }
 }

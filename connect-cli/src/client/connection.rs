@@ -87,7 +87,7 @@ pub(crate) enum ControlError {
     ClosedAtOnce { path: PathBuf },
     /// The service has no place for this connection.
     #[error("the service refused this connection: {0}")]
-    TurnedAway(String),
+    NoPlace(String),
     #[error(
         "the service has not answered for {} s, and may still carry out the command, which may \
          need longer (--timeout); if it never answers, its process hangs or is stopped: `connect-cli \
@@ -124,7 +124,7 @@ impl ControlError {
             ControlError::NoService { .. }
             | ControlError::Other(_)
             | ControlError::ClosedAtOnce { .. }
-            | ControlError::TurnedAway(_)
+            | ControlError::NoPlace(_)
             | ControlError::Timeout(_)
             | ControlError::Lost
             | ControlError::Ended => Exit::Unavailable,
@@ -334,7 +334,7 @@ impl Control {
         match answer.reply {
             // A request that core could not read has no number.
             Reply::Error(why) => Err(ControlError::Refused(why)),
-            Reply::Busy { why } => Err(ControlError::TurnedAway(why)),
+            Reply::Busy { why } => Err(ControlError::NoPlace(why)),
             reply => {
                 self.check_schema(&reply)?;
                 Ok((answer.id, reply))

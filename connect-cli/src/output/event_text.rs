@@ -9,8 +9,8 @@ use tripe_admin::token;
 
 use super::change_text;
 use super::knock_text;
+use super::overdue_text;
 use super::paint::Paint;
-use super::probing_text;
 use super::text;
 
 /// The local time of an event, given in milliseconds since 1970.
@@ -78,14 +78,14 @@ fn parts_of_the_service(kind: &EventKind) -> String {
         EventKind::StateSaved { seconds } => {
             format!("the state is saved again, after {}", text::span(*seconds))
         }
-        EventKind::ProbingOverdue { cause, seconds } => {
-            let cause = probing_text::cause(*cause);
+        EventKind::ChecksOverdue { cause, seconds } => {
+            let cause = overdue_text::cause(*cause);
             format!(
                 "checks or answers have been overdue {}: {cause}",
                 lasted(seconds)
             )
         }
-        EventKind::ProbingResumed { seconds } => {
+        EventKind::ChecksResumed { seconds } => {
             format!(
                 "checks and answers are on time again; they were overdue {}",
                 lasted(seconds)
@@ -187,8 +187,8 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         EventKind::Lost {} => "the server cannot be reached".to_owned(),
         EventKind::HelperConnected { .. }
         | EventKind::HelperDisconnected { .. }
-        | EventKind::ProbingOverdue { .. }
-        | EventKind::ProbingResumed { .. }
+        | EventKind::ChecksOverdue { .. }
+        | EventKind::ChecksResumed { .. }
         | EventKind::ScriptsOverdue { .. }
         | EventKind::ScriptsResumed { .. }
         | EventKind::StateFault { .. }
@@ -268,7 +268,7 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::Database { .. }
         | EventKind::Joined {}
         | EventKind::HelperConnected { .. }
-        | EventKind::ProbingResumed { .. }
+        | EventKind::ChecksResumed { .. }
         | EventKind::ScriptsResumed { .. }
         | EventKind::StateSaved { .. }
         | EventKind::JournalKept { .. }
@@ -293,7 +293,7 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::DatabaseFault { .. }
         | EventKind::Lost {}
         | EventKind::HelperDisconnected { .. }
-        | EventKind::ProbingOverdue { .. }
+        | EventKind::ChecksOverdue { .. }
         | EventKind::ScriptsOverdue { .. }
         | EventKind::StateFault { .. }
         | EventKind::JournalFault { .. }

@@ -13,7 +13,7 @@ use connect_ipc::event::{Event, EventName, Removal};
 use connect_ipc::knock::RefusedKnock;
 use connect_ipc::lookup::LookupStatus;
 use connect_ipc::observers::ObserverCounts;
-use connect_ipc::probing::Probing;
+use connect_ipc::overdue::OverdueChecks;
 use connect_ipc::statistics::{LastPing, PingStatistics};
 use connect_ipc::write_fault::WriteFault;
 use serde::Serialize;
@@ -120,7 +120,7 @@ pub(crate) struct ServiceReport<'a> {
     /// What was counted since core started.
     pub(crate) counters: &'a Counters,
     /// Whether checks and answers come when they are due.
-    pub(crate) probing: &'a Probing,
+    pub(crate) checks: &'a OverdueChecks,
     /// What is wrong with the state file, if something is.
     pub(crate) state_fault: Option<&'a WriteFault>,
     /// The last knock that was refused, if that was in the last ten minutes, and the same host has
@@ -143,7 +143,7 @@ impl<'a> From<&'a ServiceStatus> for ServiceReport<'a> {
             pinger: &status.pinger,
             scripts: &status.scripts,
             counters: &status.counters,
-            probing: &status.probing,
+            checks: &status.checks,
             state_fault: status.state_fault.as_ref(),
             refused_knock: status.refused_knock.as_ref(),
             observers: status.observers,

@@ -14,8 +14,8 @@ use connect_ipc::write_fault::WriteFault;
 use super::Output;
 use super::knock_text;
 use super::lookup_text::{self, Hindrance};
+use super::overdue_text;
 use super::paint::Paint;
-use super::probing_text;
 use super::script_text;
 use super::summary::{Summary, is_missing, stale_record};
 use super::table::{Cell, Column, Narrowed, Table};
@@ -89,7 +89,7 @@ pub(crate) fn link(server: ServerLink) -> &'static str {
 }
 
 fn helper(name: &str, helper: &HelperStatus, service: &str) -> String {
-    if let Some(silent) = probing_text::silent(name, helper) {
+    if let Some(silent) = overdue_text::silent(name, helper) {
         return silent;
     }
     match &helper.version {
@@ -114,14 +114,14 @@ fn server_faults(service: &ServiceStatus) -> Vec<String> {
             service.socket
         )),
         // A silent one is told below.
-        ServerLink::Joining if service.probing.server_silent.is_none() => Some(format!(
+        ServerLink::Joining if service.checks.server_silent.is_none() => Some(format!(
             "the service is connected to the tripe server on {} but has not been able to claim its \
              name yet; its log says why",
             service.socket
         )),
         ServerLink::Joining | ServerLink::Up => None,
     };
-    let overdue = probing_text::server_faults(service);
+    let overdue = overdue_text::server_faults(service);
     link.into_iter().chain(overdue).collect()
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn own_faults(service: &ServiceStatus) -> Vec<String> {
             ));
         }
     }
-    faults.extend(probing_text::faults(service));
+    faults.extend(overdue_text::faults(service));
     faults.extend(state_file(service));
     faults.extend(script_text::faults(service));
     faults
@@ -196,7 +196,7 @@ pub(crate) fn headline(service: &ServiceStatus, summary: &Summary) -> String {
         .script_troubles()
         .filter(|_| runner.connected && runner.silent.is_none());
     let scripts = scripts.unwrap_or_else(|| helper("scripts", runner, &service.version));
-    let server = probing_text::mute_server(service);
+    let server = overdue_text::silent_server(service);
     let server = server.unwrap_or_else(|| link(service.server).to_owned());
     let mut line = format!(
         "connect {}, up {}; server {server}; {database}; {}; {scripts}",
@@ -204,7 +204,7 @@ pub(crate) fn headline(service: &ServiceStatus, summary: &Summary) -> String {
         text::span(service.uptime),
         helper("pinger", &service.pinger, &service.version),
     );
-    let overdue = probing_text::headline(service);
+    let overdue = overdue_text::headline(service);
     let unsaved = service.state_fault.as_ref().map(|state| {
         let since = text::span(state.seconds);
         format!("state not saved for {since}")

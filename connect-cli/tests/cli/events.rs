@@ -10,7 +10,7 @@ use connect_ipc::event::{DownReason, EventKind, EventName, Removal, UpReason};
 use connect_ipc::event_filter::{EventFilter, EventKinds};
 use connect_ipc::hello::Role;
 use connect_ipc::knock::KnockRefusal;
-use connect_ipc::probing::OverdueCause;
+use connect_ipc::overdue::OverdueCause;
 use connect_ipc::scripts::{Ended, ScriptKind, Stream};
 use connect_ipc::setup::Lane;
 use insta::assert_snapshot;
@@ -149,12 +149,12 @@ fn events() -> Vec<Reply> {
         event(
             65,
             None,
-            EventKind::ProbingOverdue {
-                cause: OverdueCause::ServerMute,
+            EventKind::ChecksOverdue {
+                cause: OverdueCause::ServerSilent,
                 seconds: 5,
             },
         ),
-        event(65, None, EventKind::ProbingResumed { seconds: 75 }),
+        event(65, None, EventKind::ChecksResumed { seconds: 75 }),
         event(65, None, EventKind::ScriptsOverdue { seconds: 6 }),
         event(65, None, EventKind::ScriptsResumed { seconds: 75 }),
         event(

@@ -364,7 +364,7 @@ const OTHERS: [&str; 6] = [
     "tripe_connect_peer_lookup_failed",
     "tripe_connect_peer_script_failed",
     "tripe_connect_peer_wanted",
-    "tripe_connect_probing_overdue_seconds",
+    "tripe_connect_checks_overdue_seconds",
     "tripe_connect_server_overdue_seconds",
 ];
 

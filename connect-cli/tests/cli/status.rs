@@ -7,7 +7,7 @@ use connect_ipc::control::{
 };
 use connect_ipc::event::Removal;
 use connect_ipc::knock::{KnockRefusal, RefusedKnock};
-use connect_ipc::probing::OverdueCause;
+use connect_ipc::overdue::OverdueCause;
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use connect_ipc::write_fault::WriteFault;
 use insta::assert_snapshot;
@@ -389,18 +389,18 @@ fn every_fault_of_the_service_is_told_with_its_remedy() -> Result {
 fn what_is_suspended_is_shown_in_the_header() -> Result {
     let place = Place::new()?;
     let mut shown = String::new();
-    for probing in [
+    for checks in [
         json!({"overdue": 45, "cause": "pinger-silent"}),
-        json!({"overdue": 45, "cause": "server-mute", "server-silent": 50}),
+        json!({"overdue": 45, "cause": "server-silent", "server-silent": 50}),
         json!({"overdue": 45, "cause": "server-down"}),
         json!({"overdue": 45, "cause": "held-up"}),
         json!({}),
     ] {
         let mut status = service()?;
-        status.probing = serde_json::from_value(probing)?;
-        match status.probing.cause {
+        status.checks = serde_json::from_value(checks)?;
+        match status.checks.cause {
             Some(OverdueCause::PingerSilent) => status.pinger.silent = Some(44),
-            Some(OverdueCause::ServerMute) => status.scripts.helper.silent = Some(7),
+            Some(OverdueCause::ServerSilent) => status.scripts.helper.silent = Some(7),
             Some(OverdueCause::ServerDown) => status.server = ServerLink::Down,
             Some(_) => {}
             None => {

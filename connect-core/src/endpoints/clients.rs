@@ -74,7 +74,7 @@ pub(super) async fn accept_all(
                     drop(place);
                 });
             }
-            Err(why) => turn_away(socket, &gate, &guest, why),
+            Err(why) => refuse(socket, &gate, &guest, why),
         }
         if accepted.is_multiple_of(limits::ACCEPTED) {
             yield_now().await;
@@ -84,7 +84,7 @@ pub(super) async fn accept_all(
 
 /// Tells a client that there is no place for it, if its socket has room for that. This costs so
 /// little that a flood of connections delays nobody else.
-fn turn_away(socket: Socket, gate: &Gate, guest: &Guest, why: NoPlace) {
+fn refuse(socket: Socket, gate: &Gate, guest: &Guest, why: NoPlace) {
     gate.charge(guest.owner, limits::BYTES_A_MESSAGE);
     gate.complain(guest.client, || format!("refused: {why}"));
     let mut words = Vec::new();

@@ -106,7 +106,7 @@ impl Gate {
         if let Owner::Other(user) = owner
             && let Err(why) = lock(&self.accepted).note(user, clock::now())
         {
-            lock(&hall.places).turn_away();
+            lock(&hall.places).refuse();
             return Err(why);
         }
         match lock(&hall.places).ask(connection, owner) {
@@ -151,7 +151,7 @@ impl Gate {
         let places = lock(&self.observers.places);
         ObserverCounts {
             connected: places.taken() as u64,
-            turned_away: places.turned_away(),
+            refused: places.refused(),
         }
     }
 

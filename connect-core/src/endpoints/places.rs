@@ -74,7 +74,7 @@ pub(super) struct Places {
     allotment: Allotment,
     trusted: BTreeSet<ConnectionId>,
     others: BTreeMap<Option<u32>, BTreeSet<ConnectionId>>,
-    turned_away: u64,
+    refused: u64,
 }
 
 impl Places {
@@ -84,7 +84,7 @@ impl Places {
             allotment,
             trusted: BTreeSet::new(),
             others: BTreeMap::new(),
-            turned_away: 0,
+            refused: 0,
         }
     }
 
@@ -97,7 +97,7 @@ impl Places {
         };
         match verdict {
             Verdict::TurnAway(_) => {
-                self.turn_away();
+                self.refuse();
                 return verdict;
             }
             Verdict::Displace(displaced) => self.leave(displaced),
@@ -111,8 +111,8 @@ impl Places {
     }
 
     /// A connection is refused.
-    pub(super) const fn turn_away(&mut self) {
-        self.turned_away += 1;
+    pub(super) const fn refuse(&mut self) {
+        self.refused += 1;
     }
 
     /// A connection has ended.
@@ -130,8 +130,8 @@ impl Places {
     }
 
     /// How many connections were refused so far.
-    pub(super) const fn turned_away(&self) -> u64 {
-        self.turned_away
+    pub(super) const fn refused(&self) -> u64 {
+        self.refused
     }
 
     fn of_others(&self) -> usize {
@@ -185,7 +185,7 @@ mod tests {
 
     /// Users whose connections come in this order, numbered from 0; 0 is trusted.
     fn come(places: &mut Places, users: &[u32]) -> Vec<Verdict> {
-        let first = places.taken() as u64 + 100 * places.turned_away();
+        let first = places.taken() as u64 + 100 * places.refused();
         let come = |(number, user): (usize, &u32)| {
             let owner = match user {
                 0 => Owner::Trusted,
@@ -202,7 +202,7 @@ mod tests {
         let verdicts = come(&mut places, &[1; 5]);
         assert_eq!(verdicts[..4], [Verdict::Admit; 4]);
         assert_eq!(verdicts[4], Verdict::TurnAway(NoPlace::User(4)));
-        assert_eq!((places.taken(), places.turned_away()), (4, 1));
+        assert_eq!((places.taken(), places.refused()), (4, 1));
         places.leave(ConnectionId(2));
         assert_eq!(come(&mut places, &[1]), [Verdict::Admit]);
     }

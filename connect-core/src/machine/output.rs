@@ -135,7 +135,7 @@ pub enum Ending {
         reason: Option<String>,
     },
     /// The server was connected but did not answer in time.
-    Mute {
+    Silent {
         /// Seconds since core started.
         seconds: u64,
     },

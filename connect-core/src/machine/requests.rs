@@ -166,7 +166,7 @@ impl Machine {
                 },
                 ..*self.events.counters
             },
-            probing: self.probing(),
+            checks: self.overdue_checks(),
             state_fault: self.state_file(),
             refused_knock: self.refused_knock(),
             seq: self.events.last(),

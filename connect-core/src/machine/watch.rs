@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
-use connect_ipc::probing::OverdueCause;
+use connect_ipc::overdue::OverdueCause;
 
 use super::limits::STANDSTILL;
 

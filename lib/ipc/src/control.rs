@@ -19,8 +19,8 @@ use crate::event_filter::EventFilter;
 use crate::knock::RefusedKnock;
 use crate::lookup::LookupCounters;
 use crate::observers::ObserverCounts;
+use crate::overdue::OverdueChecks;
 use crate::pinger::PingOutcome;
-use crate::probing::Probing;
 pub use crate::script_request::{RunProgress, ScriptPlan, WaitsFor};
 pub use crate::scripts::RecentScript;
 use crate::scripts::{InterfaceScript, ScriptFailure, ScriptKind};
@@ -260,7 +260,7 @@ pub struct ServiceStatus {
     pub counters: Counters,
     /// Whether checks and answers come when they are due.
     #[serde(default)]
-    pub probing: Probing,
+    pub checks: OverdueChecks,
     /// What is wrong with the state file; `None` if it can be written, or none is kept.
     #[serde(default)]
     pub state_fault: Option<WriteFault>,

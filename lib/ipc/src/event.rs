@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::changes::ChangeCounts;
 use crate::hello::Role;
 use crate::knock::KnockRefusal;
-use crate::probing::OverdueCause;
+use crate::overdue::OverdueCause;
 use crate::scripts::{Ended, ScriptKind, Stream};
 use crate::setup::Lane;
 
@@ -182,14 +182,14 @@ pub enum EventKind {
         helper: Role,
     },
     /// Checks or answers are overdue, so the state of some peers is not known.
-    ProbingOverdue {
+    ChecksOverdue {
         /// Why.
         cause: OverdueCause,
         /// Seconds since the oldest of them was due.
         seconds: u64,
     },
     /// No check and no answer is overdue any more.
-    ProbingResumed {
+    ChecksResumed {
         /// Seconds since the oldest of them was due.
         seconds: u64,
     },
@@ -426,8 +426,8 @@ event_names! {
     Lost = "lost",
     HelperConnected = "helper-connected",
     HelperDisconnected = "helper-disconnected",
-    ProbingOverdue = "probing-overdue",
-    ProbingResumed = "probing-resumed",
+    ChecksOverdue = "checks-overdue",
+    ChecksResumed = "checks-resumed",
     ScriptsOverdue = "scripts-overdue",
     ScriptsResumed = "scripts-resumed",
     StateFault = "state-fault",

@@ -11,5 +11,5 @@ pub struct ObserverCounts {
     /// Those at this moment.
     pub connected: u64,
     /// Those for which there was no place, since core started.
-    pub turned_away: u64,
+    pub refused: u64,
 }

@@ -14,8 +14,8 @@ use connect_ipc::control::{Answer, Envelope, PeerState, Reply, Request, RunProgr
 use connect_ipc::event::{Event, EventKind};
 use connect_ipc::frame::{FrameError, decode, encode};
 use connect_ipc::hello::{Hello, PROTOCOL, Role};
+use connect_ipc::overdue::OverdueCause;
 use connect_ipc::pinger::{FromPinger, PingResult, ToPinger};
-use connect_ipc::probing::OverdueCause;
 use connect_ipc::scripts::{Command, Ended, FromScripts, ScriptKind, Stream, ToScripts};
 use connect_ipc::statistics::LastPing;
 use serde::Serialize;
@@ -57,9 +57,10 @@ fn hellos() {
 }
 
 /// Checks that this is an `M`, and that it has no field that an `M` does not have.
-fn assert_is<M: DeserializeOwned + Serialize>(example: &Value) {
-    let message: M = serde_json::from_value(example.clone()).unwrap();
-    assert_eq!(&serde_json::to_value(message).unwrap(), example);
+fn assert_is<M: DeserializeOwned + Serialize>(example: &Value) -> serde_json::Result<()> {
+    let message: M = serde_json::from_value(example.clone())?;
+    assert_eq!(&serde_json::to_value(message)?, example);
+    Ok(())
 }
 
 #[test]
@@ -71,11 +72,11 @@ fn examples_of_the_page_of_sockets_are_messages() {
         for example in serde_json::Deserializer::from_str(block).into_iter::<Value>() {
             let example = example.unwrap();
             if example.get("role").is_some() {
-                assert_is::<Hello>(&example);
+                assert_is::<Hello>(&example).unwrap();
             } else if example.get("request").is_some() {
-                assert_is::<Envelope>(&example);
+                assert_is::<Envelope>(&example).unwrap();
             } else {
-                assert_is::<Answer>(&example);
+                assert_is::<Answer>(&example).unwrap();
                 replies.extend(example["reply"].as_object().unwrap().keys().cloned());
             }
         }
@@ -125,13 +126,13 @@ fn replies() {
     every_variant!(links, ServerLink: Down, Joining, Up);
     every_variant!(states, PeerState: Up, Checking, Unknown, Down, Adding, Gone, Killed, Waiting, Absent, Unwatched);
     let causes = replies.iter().filter_map(|reply| match reply {
-        Reply::Service(service) => service.probing.cause,
+        Reply::Service(service) => service.checks.cause,
         _ => None,
     });
     let causes: Vec<OverdueCause> = causes.collect();
     every_variant!(
         causes,
-        OverdueCause: PingerSilent, PingerMissing, ServerMute, ServerDown, HeldUp
+        OverdueCause: PingerSilent, PingerMissing, ServerSilent, ServerDown, HeldUp
     );
     every_variant!(last, LastPing: None, Reply, Timeout);
 }
@@ -145,7 +146,7 @@ fn events() {
         EventKind: Added, Removed, Back, Up, Down, Adopted, Disowned, Keys, Moved, NewAddress,
         LookupFailed, Reply, Missed, Failed, Recovered,
         Unreachable, Reconnecting, Knock, Started, Output, Survives, Ended, Database, DatabaseFault, Joined,
-        Lost, HelperConnected, HelperDisconnected, ProbingOverdue, ProbingResumed, ScriptsOverdue, ScriptsResumed, StateFault, StateSaved,
+        Lost, HelperConnected, HelperDisconnected, ChecksOverdue, ChecksResumed, ScriptsOverdue, ScriptsResumed, StateFault, StateSaved,
         JournalFault, JournalKept, PlacesFull, PlacesFree, Command
     );
 }

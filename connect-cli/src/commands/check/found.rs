@@ -64,8 +64,8 @@ impl Found {
     /// What is wrong with the service.
     pub(super) fn service(&mut self, service: &ServiceStatus) {
         let works = service.server == ServerLink::Up
-            && service.probing.overdue.is_none()
-            && service.probing.server_silent.is_none()
+            && service.checks.overdue.is_none()
+            && service.checks.server_silent.is_none()
             && service.database.origin != DatabaseOrigin::None
             && [&service.pinger, &service.scripts.helper]
                 .into_iter()

@@ -32,8 +32,8 @@ use self::server::Server;
 use self::service::Found;
 use crate::common::Common;
 use crate::error::Error;
+use crate::output::overdue_text;
 use crate::output::paint::Paint;
-use crate::output::probing_text;
 use crate::output::text;
 use crate::output::{Output, SCHEMA};
 
@@ -90,8 +90,8 @@ impl Doctor {
             // It would not answer us either, and we would wait.
             Some(seconds) => {
                 let socket = common.admin_socket();
-                let mute = probing_text::mute(&socket.display().to_string(), seconds);
-                section.fault_with_remedy(mute, LOOK_IN_LOG);
+                let silent = overdue_text::server_silent(&socket.display().to_string(), seconds);
+                section.fault_with_remedy(silent, LOOK_IN_LOG);
                 Server::default()
             }
             None => server::check(common, section).await,

@@ -71,7 +71,7 @@ impl Found {
     /// For how many seconds the server has not answered the service that was asked for.
     pub(crate) fn server_silent(&self) -> Option<u64> {
         match self {
-            Found::Ours(seen) => seen.service.probing.server_silent,
+            Found::Ours(seen) => seen.service.checks.server_silent,
             Found::Other(_) | Found::None(_) => None,
         }
     }
@@ -153,7 +153,7 @@ pub(crate) fn check<'a>(
     }
     seen.lookups.report(section);
     lost_lines(service, section);
-    turned_away(service, section);
+    refused(service, section);
     stale_records(common, &seen.changes, section);
     helper("connect-pinger", &service.pinger, service.uptime, section);
     helper(
@@ -227,8 +227,8 @@ fn lost_lines(service: &ServiceStatus, section: &mut Section<'_>) {
 }
 
 /// The observers that found no place.
-fn turned_away(service: &ServiceStatus, section: &mut Section<'_>) {
-    let connections = service.observers.turned_away;
+fn refused(service: &ServiceStatus, section: &mut Section<'_>) {
+    let connections = service.observers.refused;
     if connections > 0 {
         section.warning(
             format!(

@@ -25,8 +25,8 @@ use crate::output::status_text;
 const PIECE: usize = 64 * 1024;
 
 const UP: Family = gauge("up", "Whether the service answers.");
-const TURNED_AWAY: Family = gauge(
-    "turned_away",
+const REFUSED: Family = gauge(
+    "refused",
     "Whether the service is up but accepts no connection for these metrics.",
 );
 const BUILD: Family = info("build", "The service's version.");
@@ -39,8 +39,8 @@ const SERVER_LOSSES: Family = counter(
     "server_losses",
     "How often the connection to the tripe server was lost.",
 );
-const PROBING_OVERDUE: Family = gauge(
-    "probing_overdue_seconds",
+const CHECKS_OVERDUE: Family = gauge(
+    "checks_overdue_seconds",
     "Time since the oldest check or answer that is overdue was due; 0 if none is.",
 );
 const SERVER_OVERDUE: Family = gauge(
@@ -95,8 +95,8 @@ const EVENTS_DROPPED: Family = counter(
     "Events left out for clients that read too slowly, or got too many in a second.",
 );
 const OBSERVERS: Family = gauge("observers", "Connections on the observers' socket.");
-const OBSERVERS_TURNED_AWAY: Family = counter(
-    "observers_turned_away",
+const OBSERVERS_REFUSED: Family = counter(
+    "observers_refused",
     "Connections on the observers' socket that found no place.",
 );
 const STATE_UNWRITTEN: Family = gauge(
@@ -192,11 +192,11 @@ impl<S: Deref<Target = State>> Iterator for Pieces<S> {
 
 /// The metrics of the service as a whole.
 fn collect(state: &State, out: &mut Exposition) {
-    let turned_away = matches!(state, Err(ControlError::TurnedAway(_)));
-    let up = turned_away || state.is_ok();
+    let refused = matches!(state, Err(ControlError::NoPlace(_)));
+    let up = refused || state.is_ok();
     out.sample(&UP, &[], truth(up));
     if up {
-        out.sample(&TURNED_AWAY, &[], truth(turned_away));
+        out.sample(&REFUSED, &[], truth(refused));
     }
     if let Ok((service, peers)) = state {
         collect_service(service, out);
@@ -280,7 +280,7 @@ fn collect_database(database: &DatabaseStatus, out: &mut Exposition) {
 
 fn collect_observers(observers: ObserverCounts, out: &mut Exposition) {
     out.sample(&OBSERVERS, &[], number(observers.connected));
-    out.sample(&OBSERVERS_TURNED_AWAY, &[], number(observers.turned_away));
+    out.sample(&OBSERVERS_REFUSED, &[], number(observers.refused));
 }
 
 /// How many scripts ended in which way.
@@ -322,9 +322,9 @@ fn collect_lanes(service: &ServiceStatus, out: &mut Exposition) {
 /// How long checks, answers and messages have been overdue.
 fn collect_overdue(service: &ServiceStatus, out: &mut Exposition) {
     let overdue = |seconds: Option<u64>| number(seconds.unwrap_or(0));
-    let probing = &service.probing;
-    out.sample(&PROBING_OVERDUE, &[], overdue(probing.overdue));
-    out.sample(&SERVER_OVERDUE, &[], overdue(probing.server_silent));
+    let checks = &service.checks;
+    out.sample(&CHECKS_OVERDUE, &[], overdue(checks.overdue));
+    out.sample(&SERVER_OVERDUE, &[], overdue(checks.server_silent));
     for (name, helper) in [
         ("pinger", &service.pinger),
         ("scripts", &service.scripts.helper),

@@ -9,8 +9,8 @@
 
 use connect_ipc::PeerId;
 use connect_ipc::control::{Reply, ServerLink};
+use connect_ipc::overdue::OverdueCause;
 use connect_ipc::pinger::{PingOutcome, PingResult};
-use connect_ipc::probing::OverdueCause;
 use connect_liveness::EarlyCheck;
 
 use crate::machine::requester::OperatorRequest;
@@ -51,9 +51,9 @@ impl Machine {
         if self.pinger.helper.ready().is_none() {
             return Err(vec!["no-pinger"]);
         }
-        match self.probing().cause {
+        match self.overdue_checks().cause {
             Some(OverdueCause::PingerSilent) => Err(vec!["pinger-silent"]),
-            Some(OverdueCause::ServerMute) => Err(vec!["server-silent"]),
+            Some(OverdueCause::ServerSilent) => Err(vec!["server-silent"]),
             _ => Ok(id),
         }
     }

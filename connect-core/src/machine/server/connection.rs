@@ -145,7 +145,7 @@ impl Machine {
     fn expire_answer(&mut self) {
         if !self.server.awaited.extend(self.now) {
             let seconds = self.now.since(self.config.started).as_secs();
-            self.end(Ending::Mute { seconds });
+            self.end(Ending::Silent { seconds });
         }
     }
 

@@ -24,7 +24,7 @@ mod moved_unsent;
 mod observing;
 mod one_peer;
 mod option_names;
-mod probing;
+mod overdue;
 mod properties;
 mod recovery;
 mod renumbered;

@@ -72,7 +72,7 @@ fn connected(service: &Service, socket: &str, count: usize) -> anyhow::Result<Ve
 }
 
 /// What comes of one more connection: why there is no place for it.
-fn turned_away(service: &Service, socket: &str) -> anyhow::Result<String> {
+fn refused(service: &Service, socket: &str) -> anyhow::Result<String> {
     let mut caller = caller(service, socket)?;
     let answer: Value = serde_json::from_str(&receive(&mut caller)?)?;
     anyhow::ensure!(receive(&mut caller)?.is_empty(), "it is not closed");
@@ -89,7 +89,7 @@ fn who_has_many_connections_is_told_that_there_is_no_place_for_more() -> Outcome
     for socket in ["control.sock", "observe.sock"] {
         let held = as_user(STRANGER, || {
             let held = connected(&service, socket, EACH)?;
-            let why = turned_away(&service, socket)?;
+            let why = refused(&service, socket)?;
             assert!(why.contains("has 32 connections"), "{why}");
             Ok(held)
         })?;
@@ -103,7 +103,7 @@ fn who_has_many_connections_is_told_that_there_is_no_place_for_more() -> Outcome
             "observe.sock" => 1,
             _ => 0,
         };
-        assert_eq!(counts["turned-away"], expected, "{counts}");
+        assert_eq!(counts["refused"], expected, "{counts}");
         drop(held);
     }
     service.wait_for_log("refused: this user has 32 connections")

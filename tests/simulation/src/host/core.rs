@@ -575,7 +575,7 @@ impl Host {
         let pause = match ending {
             Ending::Quit | Ending::QuitUnanswered => again.unwrap_or(Duration::from_secs(1)),
             Ending::Displaced { .. } | Ending::Refused { .. } => AFTER_DISPLACED,
-            Ending::Disconnected { .. } | Ending::Unreachable { .. } | Ending::Mute { .. } => {
+            Ending::Disconnected { .. } | Ending::Unreachable { .. } | Ending::Silent { .. } => {
                 Duration::from_secs(1)
             }
         };

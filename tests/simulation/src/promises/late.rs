@@ -154,7 +154,7 @@ impl Late {
         if before.is_none_or(|before| !Arc::ptr_eq(&before, database)) {
             self.held = self.held.max(now.at);
         }
-        if core.link() != ServerLink::Up || core.probing().overdue.is_some() {
+        if core.link() != ServerLink::Up || core.overdue_checks().overdue.is_some() {
             return Ok(());
         }
         // Whether a peer is watched is certain if the database has been in use for a while.

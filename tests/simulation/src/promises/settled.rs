@@ -95,16 +95,16 @@ impl Settled {
             database,
             pinger,
             scripts,
-            probing,
+            checks,
             state_fault,
             ..
         } = status;
         let scripts_helper = scripts.helper;
         let wrong = if server != ServerLink::Up {
             format!("the server is {server:?}")
-        } else if let Some(seconds) = probing.overdue {
-            format!("a check is overdue for {seconds} s: {:?}", probing.cause)
-        } else if let Some(seconds) = probing.server_silent {
+        } else if let Some(seconds) = checks.overdue {
+            format!("a check is overdue for {seconds} s: {:?}", checks.cause)
+        } else if let Some(seconds) = checks.server_silent {
             format!("the server is silent for {seconds} s")
         } else if let Some(fault) = database.fault {
             format!("the database is at fault: {fault}")

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
-pub struct Probing {
+pub struct OverdueChecks {
     /// Seconds since the oldest check or answer that is overdue was due; `None` if none is overdue.
     pub overdue: Option<u64>,
     /// Why it is overdue.
@@ -27,7 +27,7 @@ pub enum OverdueCause {
     /// There is no pinger.
     PingerMissing,
     /// The server is connected and does not answer.
-    ServerMute,
+    ServerSilent,
     /// The server is not connected, or the service is not claimed yet.
     ServerDown,
     /// Core itself was suspended, and makes the overdue checks now.

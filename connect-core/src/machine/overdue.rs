@@ -17,7 +17,7 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{HelperStatus, ServerLink};
 use connect_ipc::event::EventKind;
 use connect_ipc::hello::Role;
-use connect_ipc::probing::{OverdueCause, Probing};
+use connect_ipc::overdue::{OverdueCause, OverdueChecks};
 
 use super::limits::{GRACE, MAX_VOIDS, RESTART_AFTER, STANDSTILL};
 use super::liveness::Debt;
@@ -27,10 +27,10 @@ use super::{HelperNews, Machine, Output};
 impl Machine {
     /// Whether checks and answers come when they are due.
     #[must_use]
-    pub fn probing(&self) -> Probing {
+    pub fn overdue_checks(&self) -> OverdueChecks {
         let found = &self.pinger.watch.found;
         let seconds = |since: Monotonic| self.now.since(since).as_secs();
-        Probing {
+        OverdueChecks {
             overdue: found.oldest.map(seconds),
             cause: found.cause,
             server_silent: found.server.map(seconds),
@@ -205,8 +205,8 @@ impl Machine {
         let scripts = late(scripts.or_else(|| self.scripts.owed_since()));
         let oldest = due(order).into_iter().chain(due(answer)).min();
         let cause = match oldest {
-            None => server.map(|_| OverdueCause::ServerMute),
-            Some(_) if server.is_some() => Some(OverdueCause::ServerMute),
+            None => server.map(|_| OverdueCause::ServerSilent),
+            Some(_) if server.is_some() => Some(OverdueCause::ServerSilent),
             Some(_) if !up => Some(OverdueCause::ServerDown),
             Some(_) if silent_pinger.is_some() => Some(OverdueCause::PingerSilent),
             Some(_) if pinger.ready().is_none() => Some(OverdueCause::PingerMissing),
@@ -232,14 +232,14 @@ impl Machine {
             (Some((_, since)), None) => {
                 let seconds = seconds(since);
                 tracing::info!(seconds, "checks and answers are on time again");
-                self.emit(None, || EventKind::ProbingResumed { seconds });
+                self.emit(None, || EventKind::ChecksResumed { seconds });
             }
             (before, Some((cause, since))) if before.is_none_or(|(old, _)| old != cause) => {
                 let seconds = seconds(since);
                 if let Some(words) = words(cause) {
                     tracing::warn!(seconds, "{words}");
                 }
-                self.emit(None, || EventKind::ProbingOverdue { cause, seconds });
+                self.emit(None, || EventKind::ChecksOverdue { cause, seconds });
             }
             _ => {}
         }
@@ -313,7 +313,7 @@ const fn words(cause: OverdueCause) -> Option<&'static str> {
             "no pinger is connected, so no peer is checked; start connect-pinger if connect or \
              systemd does not",
         ),
-        OverdueCause::ServerMute => Some(
+        OverdueCause::ServerSilent => Some(
             "the server does not answer, so the state of its peers is not known; keeping the \
              connection, and not counting this time against any peer",
         ),

@@ -59,15 +59,15 @@ fn a_pinger_that_is_suspended_is_reported_and_no_peer_is_affected() -> Outcome {
     kill_process(pinger, Signal::STOP)?;
     until(&mut service, "silent pinger", |state| {
         state["pinger"]["silent"].is_u64()
-            && state["probing"]["cause"] == "pinger-silent"
-            && state["probing"]["overdue"].is_u64()
+            && state["checks"]["cause"] == "pinger-silent"
+            && state["checks"]["overdue"].is_u64()
     })?;
     service.wait_for_log("the pinger does not order")?;
     kill_process(pinger, Signal::CONT)?;
     let mut events = site.lab.follow();
     pings(&mut events, "p", 2)?;
     until(&mut service, "end of the trouble", |state| {
-        state["probing"]["overdue"].is_null() && state["pinger"]["silent"].is_null()
+        state["checks"]["overdue"].is_null() && state["pinger"]["silent"].is_null()
     })?;
     assert_eq!(site.submit("adopted")?, ["p"]);
     assert_eq!(commands(&site, "KILL p"), [""; 0]);
@@ -99,15 +99,15 @@ fn a_server_that_is_suspended_is_reported_and_core_keeps_the_connection_and_its_
     let mut events = site.lab.follow();
     pings(&mut events, "p", 1)?;
     site.lab.stall(Target::All, true)?;
-    until(&mut service, "mute server", |state| {
-        state["probing"]["cause"] == "server-mute" && state["probing"]["server-silent"].is_u64()
+    until(&mut service, "silent server", |state| {
+        state["checks"]["cause"] == "server-silent" && state["checks"]["server-silent"].is_u64()
     })?;
     service.wait_for_log("the server does not answer")?;
     site.lab.stall(Target::All, false)?;
     let mut events = site.lab.follow();
     pings(&mut events, "p", 2)?;
     until(&mut service, "end of the trouble", |state| {
-        state["probing"]["cause"].is_null()
+        state["checks"]["cause"].is_null()
     })?;
     assert_eq!(site.submit("adopted")?, ["p"]);
     assert_eq!(commands(&site, "KILL p"), [""; 0]);
@@ -134,7 +134,7 @@ fn a_core_that_was_suspended_blames_nobody() -> Outcome {
     service.signal(Signal::CONT)?;
     pings(&mut events, "p", 2)?;
     until(&mut service, "state", |state| {
-        state["probing"]["cause"].is_null()
+        state["checks"]["cause"].is_null()
     })?;
     assert_eq!(service.helper_pid("pinger")?, pinger);
     assert_eq!(site.submit("adopted")?, ["p"]);
@@ -144,7 +144,7 @@ fn a_core_that_was_suspended_blames_nobody() -> Outcome {
 }
 
 #[test]
-fn a_start_against_a_mute_server_ends_with_a_sentence_and_a_code_of_its_own() -> Outcome {
+fn a_start_against_a_silent_server_ends_with_a_sentence_and_a_code_of_its_own() -> Outcome {
     let site = site()?;
     site.lab.stall(Target::All, true)?;
     for options in [

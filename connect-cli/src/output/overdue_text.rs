@@ -2,7 +2,7 @@
 //! Words for what is overdue: checks, answers of the server, and helpers that do not answer.
 
 use connect_ipc::control::{HelperStatus, ServerLink, ServiceStatus};
-use connect_ipc::probing::OverdueCause;
+use connect_ipc::overdue::OverdueCause;
 
 use super::text;
 
@@ -13,29 +13,29 @@ pub(crate) fn silent(name: &str, helper: &HelperStatus) -> Option<String> {
 }
 
 /// The link to the server in the headline, if the server is silent.
-pub(crate) fn mute_server(service: &ServiceStatus) -> Option<String> {
-    let seconds = service.probing.server_silent?;
+pub(crate) fn silent_server(service: &ServiceStatus) -> Option<String> {
+    let seconds = service.checks.server_silent?;
     (service.server != ServerLink::Down).then(|| format!("silent for {}", text::span(seconds)))
 }
 
 /// What is overdue, in the headline, unless that is said of a helper or of the server there.
 pub(crate) fn headline(service: &ServiceStatus) -> Option<String> {
-    let seconds = service.probing.overdue?;
+    let seconds = service.checks.overdue?;
     Some(format!("checks overdue for {}", text::span(seconds)))
 }
 
 /// A server that does not answer, and checks that are overdue because there is none, each in a
 /// sentence with its remedy.
 pub(crate) fn server_faults(service: &ServiceStatus) -> Option<String> {
-    if let Some(seconds) = service.probing.server_silent {
-        return Some(mute(&service.socket, seconds));
+    if let Some(seconds) = service.checks.server_silent {
+        return Some(server_silent(&service.socket, seconds));
     }
-    let seconds = service.probing.overdue?;
-    (service.probing.cause == Some(OverdueCause::ServerDown)).then(|| without_checks(seconds))
+    let seconds = service.checks.overdue?;
+    (service.checks.cause == Some(OverdueCause::ServerDown)).then(|| without_checks(seconds))
 }
 
 /// A server that does not answer.
-pub(crate) fn mute(socket: &str, seconds: u64) -> String {
+pub(crate) fn server_silent(socket: &str, seconds: u64) -> String {
     format!(
         "the tripe server on {socket} has not answered for {}, so the state of its peers is \
          unknown; check whether its process hangs or is stopped",
@@ -67,7 +67,7 @@ pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
             ));
         }
     }
-    if let (Some(seconds), Some(cause)) = (service.probing.overdue, service.probing.cause) {
+    if let (Some(seconds), Some(cause)) = (service.checks.overdue, service.checks.cause) {
         match cause {
             OverdueCause::HeldUp => faults.push(format!(
                 "checks are overdue for {}, because core did not run for a time; it is making \
@@ -76,7 +76,7 @@ pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
             )),
             OverdueCause::PingerMissing => faults.push(without_checks(seconds)),
             // Said of the helper, or of the server.
-            OverdueCause::PingerSilent | OverdueCause::ServerMute | OverdueCause::ServerDown => {}
+            OverdueCause::PingerSilent | OverdueCause::ServerSilent | OverdueCause::ServerDown => {}
         }
     }
     faults
@@ -87,7 +87,7 @@ pub(crate) const fn cause(cause: OverdueCause) -> &'static str {
     match cause {
         OverdueCause::PingerSilent => "the pinger does not answer",
         OverdueCause::PingerMissing => "no pinger is connected",
-        OverdueCause::ServerMute => "the server does not answer",
+        OverdueCause::ServerSilent => "the server does not answer",
         OverdueCause::ServerDown => "the server is not connected",
         OverdueCause::HeldUp => "core did not run for a time",
     }
