@@ -105,15 +105,19 @@ fn what_the_documents_show_is_as_the_schemas_say() -> Outcome {
     for path in files(&repository().join("docs"), "md")? {
         let text = fs::read_to_string(&path)?;
         let mut fenced = false;
-        for (number, line) in text.lines().enumerate() {
+        let mut begin = 0;
+        for (number, line) in text.split_inclusive('\n').enumerate() {
+            // A value may go on in the next lines.
+            let rest = &text[begin..];
+            begin += line.len();
             let place = format!("{}:{}", path.display(), number + 1);
             if line.starts_with("```") {
-                fenced = line == "```json";
+                fenced = line.trim_end() == "```json";
                 continue;
             }
             for start in ["{\"id\":", "{\"role\":", "{\"schema\":"] {
                 for (at, _) in line.match_indices(start) {
-                    let Some(value) = first(&line[at..]) else {
+                    let Some(value) = first(&rest[at..]) else {
                         assert!(!fenced, "{place}: this is not JSON");
                         continue;
                     };
