@@ -17,19 +17,14 @@ pub fn is_true(value: &str) -> bool {
 /// came from. Two records are equal when name, keys and values are.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct Record {
-    /// The name, then every key and its value in the order of the keys, nothing between them: one
-    /// allocation instead of two for each pair.
+    /// The name, the number of keys, then every key and its value in the order of the keys. Each of
+    /// these texts comes after its length. So a record is one allocation, however many keys it has.
     text: Arc<str>,
-    /// Where the name ends, then where each key and each value ends.
-    ends: Arc<[u32]>,
 }
 
 impl Record {
     /// A record of the peer `name`. Pairs may come in any order; of a key that comes more than
     /// once, the last value counts.
-    ///
-    /// Pairs beyond 4 GiB of text are left out; no database comes near that, see
-    /// [`MAX_FILE_SIZE`](crate::MAX_FILE_SIZE).
     ///
     /// ```
     /// let hub = peerdb::Record::new("hub", [("watch", "t"), ("peer", "INET hub.example.com
@@ -43,51 +38,29 @@ impl Record {
     {
         let mut pairs: Vec<(K, V)> = pairs.into_iter().collect();
         pairs.sort_by(|(a, _), (b, _)| a.as_ref().cmp(b.as_ref()));
-        let mut text = String::with_capacity(
-            name.len()
-                + pairs
-                    .iter()
-                    .map(|(key, value)| key.as_ref().len() + value.as_ref().len())
-                    .sum::<usize>(),
-        );
-        let mut ends = Vec::with_capacity(1 + 2 * pairs.len());
-        text.push_str(name);
-        ends.push(u32::try_from(text.len()).unwrap_or_default());
-        for (index, (key, value)) in pairs.iter().enumerate() {
-            let (key, value) = (key.as_ref(), value.as_ref());
-            if pairs
-                .get(index + 1)
-                .is_some_and(|(next, _)| next.as_ref() == key)
-            {
-                continue;
-            }
-            let key_end = text.len() + key.len();
-            let (Ok(key_end), Ok(value_end)) =
-                (u32::try_from(key_end), u32::try_from(key_end + value.len()))
-            else {
-                break;
-            };
-            text.push_str(key);
-            text.push_str(value);
-            ends.push(key_end);
-            ends.push(value_end);
+        // Of equal keys, which stand in the order in which they came, the last one counts.
+        pairs.reverse();
+        pairs.dedup_by(|earlier, later| earlier.0.as_ref() == later.0.as_ref());
+        let mut text = String::new();
+        push_field(&mut text, name);
+        push_number(&mut text, pairs.len());
+        for (key, value) in pairs.iter().rev() {
+            push_field(&mut text, key.as_ref());
+            push_field(&mut text, value.as_ref());
         }
-        Record {
-            text: text.into(),
-            ends: ends.into(),
-        }
+        Record { text: text.into() }
     }
 
     /// The peer's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.text[..self.ends[0] as usize]
+        take_field(&self.text).0
     }
 
     /// The number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ends.len() / 2
+        self.iter().len()
     }
 
     /// Whether the record has no keys.
@@ -99,17 +72,8 @@ impl Record {
     /// The value of `key`, as it stands.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            let (found, value) = self.pair(middle);
-            match found.cmp(key) {
-                std::cmp::Ordering::Equal => return Some(value),
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-            }
-        }
-        None
+        let (found, value) = self.iter().find(|(found, _)| *found >= key)?;
+        (found == key).then_some(value)
     }
 
     /// Whether the value of `key` means "true", see [`is_true`]; a missing key does not.
@@ -126,13 +90,9 @@ impl Record {
 
     /// All keys and values, sorted by key (as bytes).
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
-        (0..self.len()).map(|index| self.pair(index))
-    }
-
-    /// Pair number `index`, which must be below [`Record::len`].
-    fn pair(&self, index: usize) -> (&str, &str) {
-        let [start, middle, end] = [0, 1, 2].map(|offset| self.ends[2 * index + offset] as usize);
-        (&self.text[start..middle], &self.text[middle..end])
+        let (_, rest) = take_field(&self.text);
+        let (left, rest) = take_number(rest);
+        Pairs { rest, left }
     }
 
     /// The data of this record in `peers.cdb`.
@@ -140,6 +100,72 @@ impl Record {
     pub fn encode(&self) -> String {
         crate::encoding::encode(self.iter())
     }
+}
+
+/// The pairs of a record that are left.
+#[derive(Clone)]
+struct Pairs<'a> {
+    rest: &'a str,
+    left: usize,
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let (key, rest) = take_field(self.rest);
+        let (value, rest) = take_field(rest);
+        self.rest = rest;
+        Some((key, value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Pairs<'_> {}
+
+/// How many bits of a number a character carries.
+const BITS: u32 = 6;
+
+/// What a character has besides, if others of the same number follow.
+const MORE: u8 = 1 << BITS;
+
+/// Writes a number, its greatest digits first, in characters of one byte each.
+fn push_number(text: &mut String, number: usize) {
+    let digits = usize::BITS
+        .saturating_sub(number.leading_zeros())
+        .div_ceil(BITS);
+    for place in (0..digits.max(1)).rev() {
+        let digit = u8::try_from(number >> (place * BITS) & usize::from(MORE - 1)).unwrap_or(0);
+        text.push(char::from(if place > 0 { digit | MORE } else { digit }));
+    }
+}
+
+/// Writes a text after its length.
+fn push_field(text: &mut String, field: &str) {
+    push_number(text, field.len());
+    text.push_str(field);
+}
+
+/// The number that a text begins with, and what follows.
+fn take_number(text: &str) -> (usize, &str) {
+    let mut number = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        number = number << BITS | usize::from(byte & (MORE - 1));
+        if byte & MORE == 0 {
+            return (number, &text[at + 1..]);
+        }
+    }
+    (0, "")
+}
+
+/// The field that a text begins with, and what follows.
+fn take_field(text: &str) -> (&str, &str) {
+    let (length, rest) = take_number(text);
+    rest.split_at(length)
 }
 
 impl fmt::Debug for Record {
@@ -199,6 +225,20 @@ mod tests {
         // The same text, cut differently.
         assert_ne!(record, Record::new("p", [("a", "bc")]));
         assert_ne!(record, Record::new("pa", [("b", "c")]));
+    }
+
+    #[test]
+    fn lengths_of_all_sizes_are_kept() {
+        for length in [0, 1, 63, 64, 65, 4_095, 4_096, 300_000] {
+            let value = "é".repeat(length);
+            let record = Record::new("hub", [("a", value.as_str()), ("b", "c")]);
+            assert_eq!(record.get("a"), Some(&*value), "{length}");
+            assert_eq!(record.get("b"), Some("c"), "{length}");
+        }
+        let keys = (0..5_000).map(|number| (format!("k{number:04}"), "v"));
+        let record = Record::new("hub", keys);
+        assert_eq!(record.len(), 5_000);
+        assert_eq!(record.get("k4999"), Some("v"));
     }
 
     proptest! {
