@@ -79,7 +79,7 @@ def leaving(site):
 
 
 def crowding(site):
-    """It is turned away unread."""
+    """It is refused unread."""
     others = [lib.connect(site.observe) for _ in range(32)]
     connection = lib.connect(site.observe)
     return others, connection, send(connection, b"{")

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A process of the pinger's user says that it is the script helper; wanted: it is turned away,
+"""A process of the pinger's user says that it is the script helper; wanted: it is refused,
 hears no command, and scripts run.
 """
 

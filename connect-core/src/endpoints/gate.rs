@@ -116,7 +116,7 @@ impl Gate {
                     displaced.notify_one();
                 }
             }
-            Verdict::TurnAway(why) => return Err(why),
+            Verdict::Refuse(why) => return Err(why),
         }
         let displaced = Arc::new(Notify::new());
         lock(&hall.displaced).insert(connection, Arc::clone(&displaced));

@@ -26,7 +26,7 @@ pub(super) enum Verdict {
     /// It gets the place of the connection named here, which is to be closed.
     Displace(ConnectionId),
     /// There is no place for it.
-    TurnAway(NoPlace),
+    Refuse(NoPlace),
 }
 
 /// Why there is no place.
@@ -96,7 +96,7 @@ impl Places {
             Owner::Other(user) => self.place_of_other(user),
         };
         match verdict {
-            Verdict::TurnAway(_) => {
+            Verdict::Refuse(_) => {
                 self.refuse();
                 return verdict;
             }
@@ -145,7 +145,7 @@ impl Places {
         }
         match self.greediest() {
             Some((_, newest)) => Verdict::Displace(newest),
-            None => Verdict::TurnAway(NoPlace::Socket(all)),
+            None => Verdict::Refuse(NoPlace::Socket(all)),
         }
     }
 
@@ -153,7 +153,7 @@ impl Places {
         let Allotment { all, others, each } = self.allotment;
         let own = self.others.get(&user).map_or(0, BTreeSet::len);
         if own >= each {
-            return Verdict::TurnAway(NoPlace::User(each));
+            return Verdict::Refuse(NoPlace::User(each));
         }
         if self.of_others() < others && self.taken() < all {
             return Verdict::Admit;
@@ -161,7 +161,7 @@ impl Places {
         match self.greediest() {
             // Otherwise two users could take one place from each other for ever.
             Some((most, newest)) if own + 1 < most => Verdict::Displace(newest),
-            _ => Verdict::TurnAway(NoPlace::Socket(self.taken())),
+            _ => Verdict::Refuse(NoPlace::Socket(self.taken())),
         }
     }
 
@@ -201,7 +201,7 @@ mod tests {
         let mut places = Places::new(SMALL);
         let verdicts = come(&mut places, &[1; 5]);
         assert_eq!(verdicts[..4], [Verdict::Admit; 4]);
-        assert_eq!(verdicts[4], Verdict::TurnAway(NoPlace::User(4)));
+        assert_eq!(verdicts[4], Verdict::Refuse(NoPlace::User(4)));
         assert_eq!((places.taken(), places.refused()), (4, 1));
         places.leave(ConnectionId(2));
         assert_eq!(come(&mut places, &[1]), [Verdict::Admit]);
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(again, Verdict::Displace(ConnectionId(2)));
         for user in [1, 2, 3] {
             let more = places.ask(ConnectionId(21), Owner::Other(Some(user)));
-            assert_eq!(more, Verdict::TurnAway(NoPlace::Socket(6)));
+            assert_eq!(more, Verdict::Refuse(NoPlace::Socket(6)));
         }
         assert_eq!(places.taken(), 6);
     }
@@ -238,6 +238,6 @@ mod tests {
             places.ask(ConnectionId(number), Owner::Trusted);
         }
         let ninth = places.ask(ConnectionId(30), Owner::Trusted);
-        assert_eq!(ninth, Verdict::TurnAway(NoPlace::Socket(8)));
+        assert_eq!(ninth, Verdict::Refuse(NoPlace::Socket(8)));
     }
 }

@@ -2,12 +2,17 @@
 //! A helper's connection as the machine sees it: there is at most one helper of each kind. A second
 //! one is refused as long as the first is connected, and retries by itself.
 
+use std::time::Duration;
+
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::HelperStatus;
 use connect_ipc::hello::Role;
 
 use super::input::ConnectionId;
 use super::limits::{GRACE, RESTART_AFTER};
+
+/// How often the time for connecting doubles: up to eight minutes.
+const MOST_DOUBLINGS: u32 = 4;
 
 /// A helper that is connected, or is to come.
 #[derive(Clone, Debug, Default)]
@@ -22,8 +27,10 @@ pub(super) struct Helper {
     since: Monotonic,
     /// When it was last started again, if it was.
     last_restart: Option<Monotonic>,
-    /// Whether core has asked for its restart since then, or knows that a restart does not help.
+    /// Whether core has asked for its restart since then.
     given_up: bool,
+    /// How often it was started again at core's request since one has connected.
+    in_vain: u32,
 }
 
 impl Helper {
@@ -59,7 +66,7 @@ impl Helper {
             ..status
         };
         self.ready = false;
-        (self.since, self.given_up) = (now, false);
+        (self.since, self.given_up, self.in_vain) = (now, false, 0);
         self.connection = Some(connection);
         true
     }
@@ -69,13 +76,21 @@ impl Helper {
         self.status.restarts += 1;
         self.last_restart = Some(now);
         if self.connection.is_none() {
+            self.in_vain += u32::from(self.given_up);
             (self.since, self.given_up) = (now, false);
         }
     }
 
-    /// It cannot begin for a reason that a restart does not change.
-    pub(super) const fn held_up(&mut self) {
-        self.given_up = true;
+    /// It cannot begin for a reason that a restart seldom changes.
+    pub(super) const fn held_up(&mut self, now: Monotonic) {
+        self.since = now;
+        self.in_vain = MOST_DOUBLINGS;
+    }
+
+    /// How long it may take until it connects: longer with each restart that was in vain, since it
+    /// may be waiting for something that no restart changes.
+    pub(super) fn patience(&self) -> Duration {
+        RESTART_AFTER * (1 << self.in_vain.min(MOST_DOUBLINGS))
     }
 
     /// What operators are told of it; `silent` is since when a message from it has been overdue.
@@ -143,7 +158,7 @@ impl Helper {
         }
         let limit = match self.connection {
             Some(_) => GRACE,
-            None => RESTART_AFTER,
+            None => self.patience(),
         };
         Some(self.since + limit)
     }

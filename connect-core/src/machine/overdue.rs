@@ -210,6 +210,10 @@ impl Machine {
             Some(_) if !up => Some(OverdueCause::ServerDown),
             Some(_) if silent_pinger.is_some() => Some(OverdueCause::PingerSilent),
             Some(_) if pinger.ready().is_none() => Some(OverdueCause::PingerMissing),
+            // A new pinger is about to make up for the time in which there was none.
+            Some(due) if due.max(self.pinger.watch.held_until) < pinger.since() => {
+                Some(OverdueCause::PingerMissing)
+            }
             Some(_) => Some(OverdueCause::HeldUp),
         };
         Found {
@@ -292,8 +296,10 @@ impl Machine {
                 Role::Ifscripts => &mut self.scripts.helper,
                 _ => &mut self.pinger.helper,
             };
-            let since = silent.or_else(|| helper.missing_since());
-            if since.is_some_and(|since| since.max(held_until) + RESTART_AFTER <= now)
+            let silent = silent.map(|since| (since, RESTART_AFTER));
+            let missing = || Some((helper.missing_since()?, helper.patience()));
+            let late = silent.or_else(missing);
+            if late.is_some_and(|(since, limit)| since.max(held_until) + limit <= now)
                 && helper.give_up()
             {
                 self.out.push(Output::RestartHelper(role));

@@ -30,7 +30,7 @@ async fn scripts_continue_without_the_connection_and_core_is_told_all_when_it_is
     connection.line(1, "before").await?;
     drop(connection);
     // The attempt to come back shows that the helper has seen the end of the connection.
-    core.turn_away().await?;
+    core.refuse().await?;
     gate.open().await?;
     // The second has started without core when these return.
     done.open().await?;

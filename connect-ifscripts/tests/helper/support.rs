@@ -137,7 +137,7 @@ impl Core {
     }
 
     /// Takes the next connection and closes it.
-    pub(crate) async fn turn_away(&self) -> Result<()> {
+    pub(crate) async fn refuse(&self) -> Result<()> {
         let listener = self.listener.as_ref().context("not listening")?;
         within(transport::accept(listener)).await??;
         Ok(())

@@ -25,8 +25,8 @@ use crate::output::status_text;
 const PIECE: usize = 64 * 1024;
 
 const UP: Family = gauge("up", "Whether the service answers.");
-const REFUSED: Family = gauge(
-    "refused",
+const EXPORTER_REFUSED: Family = gauge(
+    "exporter_refused",
     "Whether the service is up but accepts no connection for these metrics.",
 );
 const BUILD: Family = info("build", "The service's version.");
@@ -192,11 +192,11 @@ impl<S: Deref<Target = State>> Iterator for Pieces<S> {
 
 /// The metrics of the service as a whole.
 fn collect(state: &State, out: &mut Exposition) {
-    let refused = matches!(state, Err(ControlError::NoPlace(_)));
-    let up = refused || state.is_ok();
+    let no_place = matches!(state, Err(ControlError::NoPlace(_)));
+    let up = no_place || state.is_ok();
     out.sample(&UP, &[], truth(up));
     if up {
-        out.sample(&REFUSED, &[], truth(refused));
+        out.sample(&EXPORTER_REFUSED, &[], truth(no_place));
     }
     if let Ok((service, peers)) = state {
         collect_service(service, out);

@@ -25,7 +25,7 @@ use crate::error::Error;
 #[command(after_help = "\
     Without --output and --listen the metrics go to standard output. If the service does not \
     answer, tripe_connect_up is 0, and the exit code says so too. If the service answers but has \
-    too many connections, tripe_connect_refused is 1. The service has 8 seconds to answer, \
+    too many connections, tripe_connect_exporter_refused is 1. The service has 8 seconds to answer, \
     or the time of --timeout. With --listen, at most 64 connections are open at the same time; \
     one more closes the one that has been idle for longest, but never one that waits for its \
     metrics. A request must be complete within 5 seconds. Alert rules and a dashboard are in \

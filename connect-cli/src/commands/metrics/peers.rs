@@ -26,7 +26,8 @@ const PEER_STATE: Family = gauge(
 const PEER_UP: Family = gauge(
     "peer_up",
     "1 for a peer that is up, 0 for one that should be up and is not; left out for one that is \
-     unknown, that was just added and has not been checked, or that need not be up.",
+     unknown, that is being added or checked for the first time and still has its time, or that \
+     need not be up.",
 );
 const PEER_WANTED: Family = gauge(
     "peer_wanted",

@@ -59,16 +59,12 @@ impl Machine {
             let Some(applying) = &mut self.additions.applying else {
                 return;
             };
-            if applying.is_of_no_use() {
-                self.additions.applying = None;
-                return;
-            }
             if applying.is_full() {
                 return;
             }
             match applying.waiting.pop_front() {
                 Some(name) => self.apply_change(&name),
-                None if !applying.under_way.is_empty() => return,
+                None if applying.awaited() > 0 => return,
                 None if applying.has_progressed && !applying.taken.is_empty() => {
                     applying.has_progressed = false;
                     let again = std::mem::take(&mut applying.taken);

@@ -40,23 +40,22 @@ pub(super) struct Applying {
 }
 
 impl Applying {
+    /// How many of those under way are waited for. Nobody waits for scripts once the operator is
+    /// gone: they end without us, or never.
+    fn awaited(&self) -> usize {
+        let begun = self.under_way.values();
+        let awaited = begun.filter(|begun| !self.is_abandoned || begun.run.is_none());
+        awaited.count()
+    }
+
     /// Whether as many changes as are allowed are under way.
     fn is_full(&self) -> bool {
-        self.under_way.len() >= AT_ONCE
+        self.awaited() >= AT_ONCE
     }
 
     /// How many peers are not done.
     pub(super) fn left(&self) -> usize {
         self.waiting.len() + self.under_way.len() + self.taken.len()
-    }
-
-    /// Whether nobody waits for what is left: the operator is gone, and all that is under way are
-    /// scripts, which end without us, or never.
-    fn is_of_no_use(&self) -> bool {
-        self.is_abandoned
-            && self.waiting.is_empty()
-            && self.taken.is_empty()
-            && self.under_way.values().all(|begun| begun.run.is_some())
     }
 
     /// Whether something is to be begun now.

@@ -41,7 +41,7 @@ impl Machine {
     /// connects.
     pub(in crate::machine) fn scripts_held_up(&mut self, why: String) {
         if self.scripts.helper.missing_since().is_some() {
-            self.scripts.helper.held_up();
+            self.scripts.helper.held_up(self.now);
             self.journal_fault(Some(why));
         }
     }

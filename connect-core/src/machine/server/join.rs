@@ -150,7 +150,7 @@ impl Machine {
             // server tries to write to it. A job makes the server try.
             (Err(refusal), Claim::Sent) if refusal.code() == "service-exists" => {
                 let deadline = self.now + PROBE_LIMIT;
-                joining.claim = Claim::Testing { deadline, refusal };
+                joining.claim = Claim::Probing { deadline, refusal };
                 self.server
                     .session
                     .background(Pending::Probe, "SVCSUBMIT", [SERVICE, "help"])
@@ -167,7 +167,7 @@ impl Machine {
             return;
         };
         let claim = std::mem::replace(&mut joining.claim, Claim::SentAgain);
-        let Claim::Testing { refusal, .. } = claim else {
+        let Claim::Probing { refusal, .. } = claim else {
             joining.claim = claim;
             return;
         };
@@ -194,7 +194,7 @@ impl Machine {
         }
         if let Stage::Joining(joining) = &mut self.server.stage
             && joining.deadline().is_some_and(|until| until <= self.now)
-            && let Claim::Testing { refusal, .. } =
+            && let Claim::Probing { refusal, .. } =
                 std::mem::replace(&mut joining.claim, Claim::SentAgain)
         {
             self.refused(&refusal);

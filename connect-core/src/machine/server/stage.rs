@@ -34,7 +34,7 @@ pub(super) enum Claim {
     #[default]
     Sent,
     /// Another provider has the name; it was given a job, to see whether it runs.
-    Testing {
+    Probing {
         /// When it counts as one that runs but does not answer.
         deadline: Monotonic,
         /// Why the claim was refused.
@@ -53,7 +53,7 @@ impl Joining {
 
     /// Waits for the provider that holds our name until `deadline` at least.
     pub(super) fn postpone(&mut self, until: Monotonic) {
-        if let Claim::Testing { deadline, .. } = &mut self.claim {
+        if let Claim::Probing { deadline, .. } = &mut self.claim {
             *deadline = until.max(*deadline);
         }
     }
@@ -61,7 +61,7 @@ impl Joining {
     /// When waiting for the provider that holds our name ends.
     pub(super) const fn deadline(&self) -> Option<Monotonic> {
         match self.claim {
-            Claim::Testing { deadline, .. } => Some(deadline),
+            Claim::Probing { deadline, .. } => Some(deadline),
             Claim::Sent | Claim::SentAgain | Claim::Granted => None,
         }
     }

@@ -367,6 +367,40 @@ fn an_operator_who_has_left_a_hanging_script_keeps_nobody_from_applying() {
 }
 
 #[test]
+fn a_peer_whose_address_was_taken_waits_for_no_script_of_an_operator_who_has_left() {
+    let records = |a, laddr| {
+        let a = record("a", &[("peer", a)]);
+        let b = record("b", &[("peer", THERE)]);
+        [
+            a,
+            b,
+            alice(&[("peer", "INET 192.0.2.3 1"), ("laddr", laddr)]),
+        ]
+    };
+    let mut rig = joined(&records(HERE, "10.0.0.1"), &["a", "b", "alice"]);
+    rig.database(&records(THERE, "10.0.0.2"));
+    rig.answer_all();
+    rig.request(7, 9, Request::ApplyChanges {});
+    assert_eq!(rig.sent(), ["KILL a", "ALGS alice"]);
+    for line in ["NOTE KILL a", "OK", "INFO cipher=rijndael", "OK"] {
+        rig.hear(line);
+    }
+    assert!(rig.ordered().pop().is_some(), "an ifup, which hangs");
+    rig.feed(Input::Gone(ConnectionId(7)));
+    for attempt in [1, 2] {
+        let sent = rig.sent();
+        let add = sent.iter().find(|line| line.starts_with("ADD"));
+        let tag = add.and_then(|line| line.split(' ').nth(2));
+        let tag = tag.unwrap_or_else(|| panic!("attempt {attempt}: {sent:?}"));
+        rig.hear(&format!("BGDETACH {tag}"));
+        rig.hear(&format!("BGFAIL {tag} peer-addr-exists {THERE}"));
+    }
+    rig.request(8, 1, Request::ApplyChanges {});
+    let refused = Reply::Failed(vec!["apply-in-progress".to_owned()]);
+    assert_ne!(applied(&mut rig).1, Some(refused));
+}
+
+#[test]
 fn a_peer_whose_address_was_taken_is_added_though_the_operator_has_left() {
     let records = |[a, b]: [&str; 2]| [record("a", &[("peer", a)]), record("b", &[("peer", b)])];
     let mut rig = joined(&records([HERE, THERE]), &["a", "b"]);

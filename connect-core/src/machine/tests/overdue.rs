@@ -112,22 +112,32 @@ fn a_helper_that_never_connects_is_started_again_and_again() {
     assert_eq!(rig.restarts, []);
     rig.wait(seconds(60));
     assert_eq!(rig.restarts, [Role::Pinger], "another one is on its way");
-    rig.feed(Input::Supervisor(HelperNews::Restarted(Role::Pinger)));
-    rig.wait(seconds(29));
-    assert_eq!(rig.restarts.len(), 1, "it has its time");
-    rig.wait(seconds(2));
-    assert_eq!(rig.restarts, [Role::Pinger; 2]);
+    // Each has twice the time of the one before, up to eight minutes.
+    for (number, time) in [(2, 60), (3, 120), (4, 240), (5, 480), (6, 480)] {
+        rig.feed(Input::Supervisor(HelperNews::Restarted(Role::Pinger)));
+        rig.wait(seconds(time - 1));
+        assert_eq!(rig.restarts.len(), number - 1, "it has its time");
+        rig.wait(seconds(2));
+        assert_eq!(rig.restarts.len(), number);
+    }
+    rig.pinger_comes();
+    rig.pinger_goes();
+    rig.wait(seconds(31));
+    assert_eq!(rig.restarts.len(), 7, "as at first");
 }
 
 #[test]
-fn a_script_helper_that_waits_for_another_process_is_not_started_again() {
+fn a_script_helper_that_waits_for_another_process_has_more_time() {
     let mut rig = watched();
     rig.scripts_go();
     rig.feed(Input::Supervisor(HelperNews::Restarted(Role::Ifscripts)));
     let why = "process 77 holds the journal; kill it".to_owned();
     rig.feed(Input::Supervisor(HelperNews::HeldUp(why)));
-    rig.wait(seconds(90));
+    rig.wait(seconds(470));
     assert!(!rig.restarts.contains(&Role::Ifscripts));
+    // The other process may have ended meanwhile.
+    rig.wait(seconds(20));
+    assert!(rig.restarts.contains(&Role::Ifscripts));
 }
 
 #[test]
@@ -139,6 +149,7 @@ fn a_new_pinger_has_its_time_after_a_long_outage() {
     rig.pinger_comes();
     rig.wait(seconds(4));
     assert_eq!(rig.machine.helpers()[0].silent, None);
+    assert_eq!(cause(&rig), Some(OverdueCause::PingerMissing));
     rig.wait(seconds(25));
     assert_eq!(cause(&rig), Some(OverdueCause::PingerSilent));
     let silent = rig.machine.helpers()[0].silent;

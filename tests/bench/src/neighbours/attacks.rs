@@ -31,7 +31,7 @@ const SIPS: usize = 64;
 /// How many subscriptions a subscriber makes on each connection.
 const SUBSCRIPTIONS: usize = 4;
 
-/// How long an attacker rests who was turned away, or who has nothing to do before core has acted.
+/// How long an attacker rests who was refused, or who has nothing to do before core has acted.
 const REST: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 1_000_000,

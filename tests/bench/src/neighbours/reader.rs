@@ -11,7 +11,7 @@ use crate::operator::Operator;
 /// How often it asks.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// How long it rests after it was turned away.
+/// How long it rests after it was refused.
 const REST: Duration = Duration::from_millis(5);
 
 /// How long it asks for the same without success.

@@ -314,7 +314,7 @@ impl Campaign {
             None => println!("{number:02} {name}: NOT FOUND in {runs} runs, {seconds:.1} s"),
         }
         if others > 0 {
-            println!("   in {others} runs before, it broke other promises than it is to break");
+            println!("   in {others} other runs it broke promises that are not to find it");
         }
         Ok(found.is_some())
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Looks for one planted fault: plays seeds with it until a promise is broken.
+//! Looks for one planted fault: plays seeds with it until a promise that is to find it is broken.
 
 use std::path::Path;
 use std::time::Duration;

@@ -202,11 +202,14 @@ impl Checks {
     fn missed(&mut self, now: &Moment<'_>, peer: &str, attempt: u32, of: u32) -> Verdict {
         let retries = now.checking().retries(peer);
         let is_known = now.in_use.records(now.calm).is_some();
+        // The longest check that may have been under way when the database was changed.
+        let most = now.records.retries(peer).last().copied().unwrap_or(1);
+        let check = now.records.longest(peer).timeout * (most + 1);
+        let is_settled = now.in_use.has_lasted(now, check);
         let standing = self.of(peer);
         let told = format!("ping-timeout {peer} attempt {attempt} of {of}");
-        // A record may have come to say less than what has failed already, however long ago: the
-        // check may have been under way.
-        let is_beyond = attempt > of && now.records.retries(peer).len() < 2;
+        // A record may have come to say less than what has failed already.
+        let is_beyond = attempt > of && (is_settled || now.records.retries(peer).len() < 2);
         if attempt == 0 || is_beyond {
             return broken(told);
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! P3 as far as effects are concerned: a `kick` that succeeds has the peer reconnected, by its
 //! `connect` command too if its record has one, and an `active` that the server refuses fails with
-//! the words of the server.
+//! the words of the server, and does not succeed.
 //!
 //! Core may answer before it knows whether the peer is still the same one, and reconnect it then.
 //! So the rule does not judge what disturbs the host just before, and it forgets what core may
@@ -23,6 +23,22 @@ use crate::seen::Seen;
 
 /// How long after its answer a command has its effect at the latest, if nothing was suspended.
 const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// Words with which core refuses `active` without asking the server.
+const OWN: [&str; 4] = [
+    "malformed-peer",
+    "passive-peer",
+    "peer-exists",
+    "unknown-peer",
+];
+
+/// Whether this is core's own refusal, where the server said something else.
+fn is_our_own(told: &[String], said: &[String]) -> bool {
+    told.first() != said.first()
+        && told
+            .first()
+            .is_some_and(|word| OWN.contains(&word.as_str()))
+}
 
 /// The commands that are to have an effect.
 #[derive(Debug, Default)]
@@ -85,6 +101,10 @@ impl Rule for Effects {
                     self.refused.remove(command.word(0));
                 }
             },
+            // The peer was removed meanwhile.
+            Some(Fact::Ended(command, End::Failed(_))) if command.verb == "FORCEKX" => {
+                self.unconnected.remove(command.word(0));
+            }
             Some(Fact::Sent(command)) => match command.verb.as_str() {
                 "FORCEKX" => {
                     let peer = command.word(0);
@@ -122,7 +142,8 @@ impl Effects {
         let peer = self.actives.remove(job);
         let said = peer.as_ref().and_then(|peer| self.refused.get(peer));
         match (peer, said) {
-            (Some(peer), Some(said)) if told != said => {
+            // Another addition of the peer may be under way when the command fails by itself.
+            (Some(peer), Some(said)) if told != said && !is_our_own(told, said) => {
                 let text =
                     format!("`active {peer}' failed with {told:?}: the server said {said:?}");
                 Err((Promise::AnsweredOnce, text))

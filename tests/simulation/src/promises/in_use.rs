@@ -3,9 +3,11 @@
 //! changed, everything counts that a record may say at some time in the run.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use peerdb::Database;
 
+use super::Moment;
 use super::calm::Calm;
 use super::records::Records;
 use crate::instant::Instant;
@@ -46,6 +48,12 @@ impl InUse {
         known.filter(|known| disturbed(calm) < known.since)
     }
 
+    /// Whether it has been known for longer than this, and nothing has disturbed the host since.
+    pub(super) fn has_lasted(&self, now: &Moment<'_>, time: Duration) -> bool {
+        let known = self.get(now.calm);
+        known.is_some_and(|known| known.since.max(now.calm.since) + time < now.at)
+    }
+
     /// It, if it is known.
     pub(super) fn database(&self, calm: &Calm) -> Option<&Database> {
         Some(&*self.get(calm)?.database)
@@ -64,8 +72,6 @@ fn disturbed(calm: &Calm) -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::testing::{database, view};
     use super::*;
     use crate::plan::{DatabaseChange, Fault};
