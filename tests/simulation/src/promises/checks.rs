@@ -310,15 +310,11 @@ fn broken(text: String) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use peerdb::Database;
 
     use super::super::testing::{Sight, database, plan, view};
     use super::*;
     use crate::plan::{DatabaseChange, Fault, HostId, Timed, When};
-    use crate::seen::View;
-    use crate::world::Truth;
 
     const RECORDS: &[(&str, &[(&str, &str)])] = &[("p", &[("retries", "2"), ("connect", "x")])];
     const BROKEN: Option<Promise> = Some(Promise::Checks);
@@ -426,14 +422,7 @@ mod tests {
         };
         let mut sight = Sight::of::<Checks>(&plan(RECORDS, vec![timed]));
         sight.later(200);
-        let truth = Truth {
-            file: Some(Arc::new(database)),
-            ..Truth::default()
-        };
-        view(|view| {
-            let truth = &truth;
-            sight.see(Seen::Minute(View { truth, ..view })).unwrap();
-        });
+        sight.minute(database).unwrap();
         sight
     }
 

@@ -190,12 +190,8 @@ impl Effects {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::super::testing::{Sight, database, run, view};
     use super::*;
-    use crate::seen::View;
-    use crate::world::Truth;
 
     fn after(lines: &[&str]) -> bool {
         let mut sight = Sight::new::<Effects>(&[]);
@@ -239,17 +235,8 @@ mod tests {
         ] {
             let mut sight = Sight::new::<Effects>(&[]);
             sight.later(100);
-            let truth = Truth {
-                file: Some(Arc::new(database(&[("p", &[(key, "x")])]))),
-                ..Truth::default()
-            };
-            let minute = |sight: &mut Sight| {
-                view(|view| {
-                    let truth = &truth;
-                    sight.see(Seen::Minute(View { truth, ..view }))
-                })
-            };
-            minute(&mut sight).unwrap();
+            let file = || database(&[("p", &[(key, "x")])]);
+            sight.minute(file()).unwrap();
             let connect = run(1, ScriptKind::Connect, None);
             let [before, after] = ordered;
             if before {
@@ -260,7 +247,7 @@ mod tests {
                 sight.see(Seen::Ordered(&connect)).unwrap();
             }
             sight.later(2);
-            assert_eq!(minute(&mut sight).is_ok(), is_kept, "{key}");
+            assert_eq!(sight.minute(file()).is_ok(), is_kept, "{key}");
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use connect_core::machine::{Config, ConnectionId, Input, Machine};
@@ -113,6 +114,15 @@ impl Sight {
     /// Something is seen at the same instant as what was seen before.
     pub(super) fn at_once(&mut self, seen: Seen<'_>) -> Verdict {
         self.host.see(self.at, &seen)
+    }
+
+    /// A full minute is seen, with this database in the file.
+    pub(super) fn minute(&mut self, file: Database) -> Verdict {
+        let truth = &Truth {
+            file: Some(Arc::new(file)),
+            ..Truth::default()
+        };
+        view(|view| self.see(Seen::Minute(View { truth, ..view })))
     }
 
     /// These lines go between core and the server: `> ` to the server, `< ` from it. Gives which

@@ -48,28 +48,18 @@ impl Rule for Watched {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use super::super::testing::{Sight, database, view};
+    use super::super::testing::{Sight, database};
     use super::*;
-    use crate::seen::{Seen, View};
-    use crate::world::Truth;
 
     #[test]
     fn a_ping_of_a_peer_that_is_not_watched_breaks_it() {
         for (watch, expected) in [("t", None), ("f", Some(Promise::Causes))] {
             let mut sight = Sight::new::<Watched>(&[]);
-            let truth = Truth {
-                file: Some(Arc::new(database(&[("p", &[("watch", watch)])]))),
-                ..Truth::default()
-            };
             let ping = "> PING -background c0.0 -timeout 10 p";
             // Which database core uses is not known yet.
             assert_eq!(sight.lines(&[ping]), None);
-            view(|view| {
-                let truth = &truth;
-                sight.see(Seen::Minute(View { truth, ..view })).unwrap();
-            });
+            let file = database(&[("p", &[("watch", watch)])]);
+            sight.minute(file).unwrap();
             assert_eq!(sight.lines(&[ping]), expected, "{watch}");
         }
     }
@@ -89,14 +79,7 @@ mod tests {
             ),
         ] {
             let mut sight = Sight::new::<Watched>(&[]);
-            let truth = Truth {
-                file: Some(Arc::new(database(&[("p", encrypted)]))),
-                ..Truth::default()
-            };
-            view(|view| {
-                let truth = &truth;
-                sight.see(Seen::Minute(View { truth, ..view })).unwrap();
-            });
+            sight.minute(database(&[("p", encrypted)])).unwrap();
             assert_eq!(sight.lines(&[ping]), expected, "{ping}");
         }
     }
