@@ -69,7 +69,8 @@ pub(super) async fn accept_all(
     arrivals: mpsc::Sender<Arrival>,
 ) {
     loop {
-        let (socket, client) = listening.accept().await;
+        let trusts = |client| !guard.access.roles(client).is_empty();
+        let (socket, client) = listening.accept(trusts).await;
         let connection = ConnectionId(numbers.fetch_add(1, Ordering::Relaxed));
         let (arrivals, guard) = (arrivals.clone(), guard.clone());
         tokio::spawn(async move {

@@ -10,9 +10,9 @@ use std::io;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
-// The macro below names it.
+// The macros below name it.
 use nix::libc;
-use nix::sys::socket::setsockopt;
+use nix::sys::socket::{getsockopt, setsockopt};
 
 /// The option's number, on sparc and on all others. The library of the system does not have it yet.
 const SO_PASSRIGHTS: libc::c_int = if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) {
@@ -31,6 +31,13 @@ nix::setsockopt_impl!(
     SO_PASSRIGHTS,
     bool,
     nix::sys::socket::sockopt::SetBool
+);
+nix::getsockopt_impl!(
+    PassRights,
+    libc::SOL_SOCKET,
+    SO_PASSRIGHTS,
+    bool,
+    nix::sys::socket::sockopt::GetBool
 );
 
 /// What the kernel does with descriptors that are sent to a socket.
@@ -55,6 +62,12 @@ pub fn refuse(socket: &impl AsFd) -> io::Result<Descriptors> {
     }
 }
 
+/// Whether the kernel refuses descriptors sent to this socket. For one that was just accepted, it
+/// has done so from the beginning, and none can have come.
+pub(crate) fn are_refused(socket: &impl AsFd) -> bool {
+    matches!(getsockopt(socket, PassRights), Ok(false))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,7 +88,9 @@ mod tests {
         let refused = refuse(&listener).unwrap();
         let mut waiting = UnixStream::connect(dir.path().join("s")).unwrap();
         let sent = send_one(&waiting);
-        let (_accepted, _) = listener.accept().unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert_eq!(are_refused(&accepted), refused == Descriptors::Refused);
+        assert!(!are_refused(&waiting));
         match refused {
             Descriptors::Refused => {
                 assert_eq!(sent, Err(rustix::io::Errno::PERM));

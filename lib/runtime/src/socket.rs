@@ -22,6 +22,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::closing;
 use crate::descriptor::watch;
+use crate::passing;
 
 /// The socket. It belongs to the runtime in which it was made.
 #[derive(Debug)]
@@ -33,11 +34,15 @@ pub struct Socket {
 
 /// A stranger's socket, which is closed by `closing` when nothing else here has it.
 #[derive(Debug)]
-struct Stranger(Option<Arc<OwnedFd>>);
+struct Stranger {
+    fd: Option<Arc<OwnedFd>>,
+    /// Whether descriptors may come with what it sends.
+    may_pass: bool,
+}
 
 impl Drop for Stranger {
     fn drop(&mut self) {
-        if let Some(socket) = self.0.take().and_then(Arc::into_inner) {
+        if let Some(socket) = self.fd.take().and_then(Arc::into_inner) {
             closing::close(socket);
         }
     }
@@ -63,7 +68,10 @@ impl Socket {
     pub fn of_stranger(fd: impl Into<OwnedFd>) -> io::Result<Self> {
         let fd = Arc::new(fd.into());
         // First, so that it is closed as a stranger's if anything fails here.
-        let stranger = Stranger(Some(Arc::clone(&fd)));
+        let stranger = Stranger {
+            may_pass: !passing::are_refused(&fd),
+            fd: Some(Arc::clone(&fd)),
+        };
         // Otherwise urgent data would be discarded without being read, and its descriptors closed.
         set_socket_oobinline(&fd, true)?;
         Ok(Socket {
@@ -107,7 +115,7 @@ impl Socket {
     /// this does not read the message, since that would close the descriptor. It returns
     /// [`Errno::BADMSG`], and the connection ends.
     fn receive(&self, into: &mut Vec<u8>) -> Result<usize, Errno> {
-        if self.stranger.is_none() {
+        if self.stranger.as_ref().is_none_or(|it| !it.may_pass) {
             return Ok(recv(&self.fd, spare_capacity(into), RecvFlags::empty())?.1);
         }
         let start = into.len();
