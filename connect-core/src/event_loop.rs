@@ -260,7 +260,9 @@ impl EventLoop {
 
     fn admit(&mut self, arrival: Arrival) {
         let asks = match &arrival {
-            Arrival::Request(connection, ..) => Some((*connection, work_done())),
+            Arrival::Request(connection, ..) if self.endpoints.is_limited(*connection) => {
+                Some((*connection, work_done()))
+            }
             _ => None,
         };
         if let Some(input) = self.endpoints.admit(arrival) {

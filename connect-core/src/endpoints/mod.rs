@@ -192,6 +192,11 @@ impl Endpoints {
         })
     }
 
+    /// Whether what the requests of this connection take is counted for its user.
+    pub(crate) fn is_limited(&self, connection: ConnectionId) -> bool {
+        self.operators.is_limited(connection)
+    }
+
     /// A request of this connection took the processor time `work`, whatever the length of its
     /// answer.
     pub(crate) fn worked(&self, connection: ConnectionId, work: Duration) {

@@ -21,6 +21,7 @@ use connect_runtime::clock;
 use connect_runtime::transport::Sender;
 use tokio::sync::mpsc;
 
+use crate::endpoints::access::Owner;
 use crate::endpoints::arrivals::{Arrival, Guest};
 use crate::endpoints::gate::Gate;
 use crate::endpoints::limits;
@@ -158,6 +159,12 @@ impl Operators {
             _ => {}
         }
         Some((&operator.name, user))
+    }
+
+    /// Whether the client at `connection` is of a user who is limited.
+    pub fn is_limited(&self, connection: ConnectionId) -> bool {
+        let operator = self.connected.get(&connection);
+        operator.is_some_and(|operator| operator.guest.owner != Owner::Trusted)
     }
 
     /// A request of the client at `connection` took the processor time `work`.
@@ -327,7 +334,7 @@ impl Operators {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoints::access::{Access, Owner};
+    use crate::endpoints::access::Access;
     use crate::endpoints::observers::tests::an_operator;
     use crate::options::CoreOnlyOptions;
     use clap::Parser as _;
