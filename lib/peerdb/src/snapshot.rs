@@ -12,6 +12,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use cdb::CDB;
+use memmap2::MmapMut;
 use rustix::fs::{MemfdFlags, SealFlags};
 use tempfile::NamedTempFile;
 
@@ -27,7 +28,9 @@ const ATTEMPTS: u32 = 5;
 
 /// A file's bytes and the identity that the file had before and after they were read.
 pub(crate) struct Copied {
-    pub(crate) bytes: Vec<u8>,
+    /// Not from the allocator: when it gets very large pieces back, it keeps as much free memory
+    /// from then on.
+    pub(crate) bytes: MmapMut,
     pub(crate) identity: FileIdentity,
 }
 
@@ -48,16 +51,19 @@ fn copy_observed(path: &Path, mut meanwhile: impl FnMut(u32)) -> Result<Copied, 
                 path: path.to_owned(),
             });
         }
-        let mut bytes = Vec::new();
-        // A file may grow while it is read: read at most its size from before, and one byte more,
-        // which shows that it grew.
-        Read::by_ref(&mut file)
-            .take(before.size + 1)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
+        // It is less than the largest size, so it fits.
+        let size = usize::try_from(before.size).unwrap_or(usize::MAX);
+        let mut bytes = MmapMut::map_anon(size).map_err(failed)?;
+        let is_whole = match file.read_exact(&mut bytes) {
+            Ok(()) => true,
+            // It has become shorter.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
+            Err(error) => return Err(failed(error)),
+        };
         meanwhile(attempt);
+        // If it has grown, this shows that.
         let after = FileIdentity::from(&file.metadata().map_err(failed)?);
-        if before == after && bytes.len() as u64 == before.size {
+        if before == after && is_whole {
             return Ok(Copied {
                 bytes,
                 identity: before,
@@ -154,7 +160,7 @@ mod tests {
         })
         .unwrap();
         assert_eq!(attempts, 2);
-        assert_eq!(copied.bytes, expected);
+        assert_eq!(*copied.bytes, expected);
         assert_eq!(copied.identity, FileIdentity::of(&path).unwrap());
     }
 
