@@ -46,7 +46,7 @@ pub(crate) fn save(directory: &Path, database: DatabaseCopy) -> io::Result<()> {
     if state_file::read(&directory.join(NAME)).is_ok_and(|before| before == bytes) {
         return Ok(());
     }
-    state_file::replace(directory, NAME, &bytes)
+    state_file::replace(directory, NAME, |file| file.write_all(&bytes))
 }
 
 #[cfg(test)]

@@ -67,7 +67,9 @@ fn save(directory: &Path, (server, state): (Option<ServerRun>, State)) -> io::Re
         server,
         state,
     };
-    state_file::replace(directory, NAME, &serde_json::to_vec(&document)?)
+    state_file::replace(directory, NAME, |file| {
+        Ok(serde_json::to_writer(file, &document)?)
+    })
 }
 
 /// The result of writing: which file could not be written, and why.

@@ -4,7 +4,7 @@
 //! They are not synced: after a crash of the host they are not valid anyway.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufWriter, Read as _, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
@@ -18,6 +18,9 @@ use serde::de::DeserializeOwned;
 
 /// The largest file that is read. That of 50,000 peers has about 40 MiB.
 const MAX_SIZE: u64 = 256 * 1024 * 1024;
+
+/// How much is written at once.
+const PIECE: usize = 64 * 1024;
 
 /// The bytes of the file, if it can be one that core has written.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
@@ -70,14 +73,22 @@ pub(crate) fn load<T: DeserializeOwned>(path: &Path, known: u32) -> anyhow::Resu
     serde_json::from_slice(&bytes).with_context(malformed)
 }
 
-/// Replaces the file of this name, or makes it, and the directory too.
+/// Replaces the file of this name, or makes it, and the directory too. `write` writes its text,
+/// piece by piece, since the whole text for very many peers would take as much memory as they do.
 ///
 /// # Errors
 /// If the system refuses; the file is as it was then.
-pub(crate) fn replace(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(
+    directory: &Path,
+    name: &str,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     make(directory)?;
     let mut file = temporary(directory)?;
-    file.write_all(bytes)?;
+    let mut writer = BufWriter::with_capacity(PIECE, &mut file);
+    write(&mut writer)?;
+    writer.flush()?;
+    drop(writer);
     file.persist(directory.join(name))
         .map_err(|error| error.error)?;
     Ok(())
@@ -196,7 +207,7 @@ mod tests {
             assert!(error.contains("is not safe"), "{error}");
             let failed = [
                 make(&directory),
-                replace(&directory, "name", b""),
+                replace(&directory, "name", |_| Ok(())),
                 try_to_write(&directory, "name"),
             ];
             for error in failed.map(Result::unwrap_err) {
@@ -204,6 +215,6 @@ mod tests {
             }
             set(0o700);
         }
-        replace(&directory, "name", b"").unwrap();
+        replace(&directory, "name", |_| Ok(())).unwrap();
     }
 }
