@@ -84,7 +84,8 @@ struct Peer {
 /// The whole table.
 #[derive(Debug)]
 pub struct Machine {
-    peers: HashMap<PeerId, Peer>,
+    /// Each peer has an allocation of its own: a third of the places of the table are free.
+    peers: HashMap<PeerId, Box<Peer>>,
     /// Deadlines, the earliest first. An entry is valid only if it is still the peer's deadline.
     /// The others are outdated: they are skipped, and removed if there are many.
     deadlines: BinaryHeap<Reverse<(Monotonic, PeerId)>>,
@@ -142,7 +143,7 @@ impl Machine {
         self.gate = Gate::Waiting;
         self.deadlines.clear();
         self.ahead.clear();
-        let mut peers: Vec<(PeerId, Peer)> = self.peers.drain().collect();
+        let mut peers: Vec<(PeerId, Box<Peer>)> = self.peers.drain().collect();
         peers.sort_unstable_by_key(|(id, _)| *id);
         let known = peers.into_iter().map(|(_, peer)| Remembered {
             name: peer.name.into(),
@@ -222,7 +223,7 @@ impl Machine {
                     None => Liveness::starting(watched.plan, now),
                 };
                 let name = watched.name.into();
-                let peer = Peer { name, liveness };
+                let peer = Box::new(Peer { name, liveness });
                 self.peers.entry(id).insert_entry(peer).into_mut()
             }
         };
