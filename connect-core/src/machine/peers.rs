@@ -22,7 +22,7 @@ use tripe_admin::Tag;
 use super::addresses::Addresses;
 use super::departures::Departures;
 use super::second::Second;
-use super::setups::progress::PeerSetups;
+use super::setups::progress::{PeerSetups, TableSetups};
 
 /// The server's answer to `ALGS`, as keys and values. Most peers share the same, so it is shared.
 pub(super) type Algorithms = Arc<[(String, String)]>;
@@ -112,7 +112,7 @@ pub(super) enum Particulars {
 /// One peer of the server.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
-    name: Box<str>,
+    name: Arc<str>,
     /// Its record, as it was in the last database that had one: a peer whose record is removed
     /// while it is up must still be taken down properly.
     pub record: Option<Record>,
@@ -135,7 +135,7 @@ pub(super) struct Peer {
     /// When core first saw it.
     pub seen: Monotonic,
     /// How far it was set up by its scripts, for this core or an earlier one.
-    pub setups: PeerSetups,
+    pub setups: TableSetups,
     /// What its checks have led to.
     pub outcome: Outcome,
 }
@@ -251,7 +251,7 @@ struct Slot {
 pub(super) struct PeerTable {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    by_name: BTreeMap<Box<str>, u32>,
+    by_name: BTreeMap<Arc<str>, u32>,
     addresses: Addresses,
     /// How many are adopted, and how many of these are down.
     adopted: usize,
@@ -332,8 +332,9 @@ impl PeerTable {
     pub(super) fn insert(&mut self, name: &str, record: Option<Record>, now: Monotonic) -> PeerId {
         self.remove(name);
         self.note_change();
+        let name = Arc::<str>::from(name);
         let peer = Peer {
-            name: name.into(),
+            name: Arc::clone(&name),
             record,
             superseded: None,
             record_removed: false,
@@ -343,7 +344,7 @@ impl PeerTable {
             particulars: Particulars::Unknown,
             adoption: None,
             seen: now,
-            setups: PeerSetups::default(),
+            setups: PeerSetups::default().into(),
             outcome: Outcome::default(),
         };
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -355,7 +356,7 @@ impl PeerTable {
             // More than 2^32 peers do not fit into memory.
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
-        self.by_name.insert(name.into(), slot);
+        self.by_name.insert(name, slot);
         let entry = &mut self.slots[slot as usize];
         entry.peer = Some(peer);
         entry.first = entry.generation;

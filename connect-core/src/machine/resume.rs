@@ -251,7 +251,7 @@ impl Machine {
         }
         let id = self.peers.insert(&saved.name, record, self.now);
         if let Some(peer) = self.peers.get_mut(id) {
-            peer.setups = saved.setups;
+            peer.setups = saved.setups.into();
             peer.record_removed = is_removed;
             peer.algorithms = algorithms;
             peer.outcome.told = saved.adoption.map(|it| it.told()).unwrap_or_default();

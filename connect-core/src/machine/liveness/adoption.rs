@@ -50,6 +50,7 @@ impl Machine {
         if self.eligible(id) {
             let now = self.now;
             self.adopt(id, |plan| now + Duration::from_secs(u64::from(plan.every)));
+            self.watch(&[id], WatchAs::New);
         }
     }
 
@@ -72,15 +73,19 @@ impl Machine {
             .collect();
         let count = u32::try_from(eligible.len()).unwrap_or(u32::MAX);
         let now = self.now;
-        for (index, id) in (0u32..).zip(eligible) {
-            self.adopt(id, |plan| {
+        for (index, id) in (0u32..).zip(&eligible) {
+            self.adopt(*id, |plan| {
                 let whole = Duration::from_secs(u64::from(plan.every));
                 let spread = whole * count.min(FULL_SPREAD) / FULL_SPREAD;
                 now + spread.mul_f64(f64::from(index) / f64::from(count.max(1)))
             });
         }
+        // Not one by one: the messages are freed soon, and would leave holes in the memory between
+        // what stays of each peer.
+        self.watch(&eligible, WatchAs::New);
     }
 
+    /// Adopts a peer, of which the pinger is not told yet.
     fn adopt(&mut self, id: PeerId, due: impl FnOnce(&PingPlan) -> Monotonic) {
         let Some(peer) = self.peers.get(id) else {
             return;
@@ -119,7 +124,6 @@ impl Machine {
         }
         tracing::debug!(peer = name, "adopted");
         self.emit(Some(&name), || EventKind::Adopted {});
-        self.watch(&[id], WatchAs::New);
         self.note_owed(id);
     }
 

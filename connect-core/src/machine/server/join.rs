@@ -361,7 +361,7 @@ impl Machine {
             let has_come = replaced.has(&name) && !matches!(listing, Listing::Succession);
             if let Some(peer) = self.peers.get_mut(id) {
                 let progress = if has_come { Progress::Due } else { newcomers };
-                peer.setups = PeerSetups::of_presence(progress);
+                peer.setups = PeerSetups::of_presence(progress).into();
             }
             if let Some(by) = absent_until.filter(|_| !has_come) {
                 self.scripts.recovery.expected(&name, by);
@@ -383,7 +383,7 @@ impl Machine {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        if resumed && startup && peer.setups.are_found() && !peer.record_removed {
+        if resumed && startup && peer.setups.all().are_found() && !peer.record_removed {
             for pair in Pair::OF_PRESENCE {
                 peer.setups.set(pair, Progress::Due);
             }

@@ -138,3 +138,86 @@ impl PeerSetups {
         ByPair::of(|pair| self.get(pair).past())
     }
 }
+
+/// The progress that most setups have: every one without runs.
+const SETTLED: [Progress; 6] = [
+    Progress::Found,
+    Progress::Due,
+    Progress::Made,
+    Progress::NoScript,
+    Progress::NeverStarted,
+    Progress::Idle,
+];
+
+/// The setups of a peer in the table, in a quarter of the room, since there may be very many peers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in crate::machine) enum TableSetups {
+    /// None is ordered; these are places in `SETTLED`.
+    Settled(ByPair<u8>),
+    /// At least one is ordered, which lasts as long as a script.
+    Ordered(Box<PeerSetups>),
+}
+
+impl From<PeerSetups> for TableSetups {
+    fn from(setups: PeerSetups) -> Self {
+        let place = |pair| (0..).zip(SETTLED).find(|(_, it)| *it == setups.get(pair));
+        if Pair::ALL.into_iter().any(|pair| place(pair).is_none()) {
+            return TableSetups::Ordered(Box::new(setups));
+        }
+        TableSetups::Settled(ByPair::of(|pair| place(pair).map_or(0, |(place, _)| place)))
+    }
+}
+
+impl TableSetups {
+    /// All of them.
+    pub(in crate::machine) fn all(&self) -> PeerSetups {
+        let mut setups = PeerSetups::default();
+        for pair in Pair::ALL {
+            setups.set(pair, self.get(pair));
+        }
+        setups
+    }
+
+    /// The progress of the setup of a pair.
+    pub(in crate::machine) fn get(&self, pair: Pair) -> Progress {
+        match self {
+            TableSetups::Settled(places) => {
+                let place = usize::from(*places.get(pair));
+                SETTLED.get(place).copied().unwrap_or_default()
+            }
+            TableSetups::Ordered(setups) => setups.get(pair),
+        }
+    }
+
+    /// Sets the progress of the setup of a pair.
+    pub(in crate::machine) fn set(&mut self, pair: Pair, progress: Progress) {
+        let mut setups = self.all();
+        setups.set(pair, progress);
+        *self = setups.into();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_keeps_every_progress() {
+        let ordered = Progress::Ordered {
+            first: RunId(3),
+            last: RunId(u64::MAX),
+        };
+        let mut kept = TableSetups::from(PeerSetups::default());
+        for progress in SETTLED.into_iter().chain([ordered, Progress::Made]) {
+            for pair in Pair::ALL {
+                let mut expected = kept.all();
+                expected.set(pair, progress);
+                kept.set(pair, progress);
+                assert_eq!((kept.get(pair), kept.all()), (progress, expected));
+                let is_ordered = Pair::ALL.into_iter().any(|it| kept.get(it) == ordered);
+                assert_eq!(matches!(kept, TableSetups::Ordered(_)), is_ordered);
+            }
+        }
+        assert!(size_of::<TableSetups>() * 4 < size_of::<PeerSetups>());
+    }
+}

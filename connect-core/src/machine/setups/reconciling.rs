@@ -27,7 +27,7 @@ impl Machine {
             return;
         };
         // The saved state for the next core says so, too.
-        peer.setups = PeerSetups::of_presence(Progress::Due);
+        peer.setups = PeerSetups::of_presence(Progress::Due).into();
         let name = peer.name().to_owned();
         if self.is_undecided(&name) {
             let recovery = &mut self.scripts.recovery;
@@ -92,7 +92,7 @@ impl Machine {
         // Without a database it is not known which scripts there are.
         let may_be_kept = is_kept || !self.database.is_there();
         let remains = may_be_kept.then(|| Remains::of(peer));
-        let past = peer.setups.pasts();
+        let past = peer.setups.all().pasts();
         self.scripts.recovery.listed(&name, past, remains, now);
         if let Some(peer) = self.peers.get_mut(id)
             && peer.particulars == Particulars::Known
@@ -239,7 +239,7 @@ impl Machine {
     /// More may have been ordered for a peer since it was listed.
     fn refresh(&mut self, name: &str, id: Option<PeerId>) {
         if let Some(peer) = id.and_then(|id| self.peers.get(id)) {
-            self.scripts.recovery.refresh(name, peer.setups);
+            self.scripts.recovery.refresh(name, peer.setups.all());
         }
     }
 
@@ -259,7 +259,7 @@ impl Machine {
     fn needs_record(&self, name: &str, nows: ByPair<Now>) -> bool {
         let recovery = &self.scripts.recovery;
         let cause = recovery.cause(name);
-        let remains = cause.and_then(|cause| cause.remains.as_ref());
+        let remains = cause.and_then(|cause| cause.remains.as_deref());
         Pair::ALL.into_iter().any(|pair| {
             let (told, now) = (recovery.told(name, pair), *nows.get(pair));
             let past = past(told, cause, pair);
@@ -406,7 +406,7 @@ fn remains(
     told: Option<Arc<Made>>,
     cause: Option<&Cause>,
 ) -> Option<Remains> {
-    let known = cause.and_then(|cause| cause.remains.clone());
+    let known = cause.and_then(|cause| cause.remains.as_deref().cloned());
     let Some(made) = told else { return known };
     let record = Record::new(name, made.record.iter().cloned());
     let mut setups = PeerSetups::all(Progress::Made);

@@ -25,8 +25,9 @@ pub(super) const DECIDED_IN_A_TURN: usize = 256;
 pub(super) struct Cause {
     /// The setups as core itself knew them.
     pub(super) past: ByPair<Past>,
-    /// What is needed to undo what core itself knew.
-    pub(super) remains: Option<Remains>,
+    /// What is needed to undo what core itself knew. It is large, and at a start most peers have
+    /// none, since they have no scripts.
+    pub(super) remains: Option<Box<Remains>>,
     /// How the server has the peer, if it has it.
     pub(super) now: Now,
     /// Who has seen that the peer was removed, if it was.
@@ -253,7 +254,7 @@ impl Recovery {
         let gone = |cause: &Cause| cause.gone.or_else(|| cause.another_since());
         self.causes
             .iter()
-            .filter_map(move |(name, cause)| Some((name, cause.remains.as_ref()?, gone(cause)?)))
+            .filter_map(move |(name, cause)| Some((name, cause.remains.as_deref()?, gone(cause)?)))
     }
 
     /// If the server has another peer of this name than the one that was set up: who has seen that.
@@ -395,7 +396,7 @@ impl Recovery {
             None => {
                 let cause = Cause {
                     past,
-                    remains,
+                    remains: remains.map(Box::new),
                     now,
                     gone: None,
                 };
@@ -430,7 +431,7 @@ impl Recovery {
             }
         }
         match &mut cause.remains {
-            None => cause.remains = Some(remains),
+            None => cause.remains = Some(Box::new(remains)),
             Some(known) if before == Now::Same => known.complete(remains),
             // If several were added and removed, the first is the one that was set up.
             Some(_) => {}

@@ -28,7 +28,7 @@ impl Remains {
     /// What is left of this peer.
     pub(in crate::machine) fn of(peer: &Peer) -> Self {
         Remains {
-            setups: peer.setups,
+            setups: peer.setups.all(),
             record: peer.record.clone(),
             in_use: peer.superseded.clone(),
             algorithms: peer.algorithms.clone(),

@@ -175,7 +175,7 @@ impl Machine {
         if self.scripts.recovery.another_since(peer.name()).is_some() {
             return PeerSetups::of_presence(Progress::Due);
         }
-        self.scripts.certain(peer.name(), peer.setups)
+        self.scripts.certain(peer.name(), peer.setups.all())
     }
 
     /// If the `connect` command of a peer is to be run again, and the helper may not know that: the
@@ -202,7 +202,7 @@ impl Machine {
             None if self.scripts.recovery.cause(peer.name()).is_some() => return None,
             None => {}
         }
-        let certain = self.scripts.certain(peer.name(), peer.setups);
+        let certain = self.scripts.certain(peer.name(), peer.setups.all());
         let is_due = |pair| certain.get(pair) == Progress::Due;
         let ordered = Pair::OF_PRESENCE.map(|pair| match peer.setups.get(pair) {
             Progress::Ordered { first, .. } => first,
