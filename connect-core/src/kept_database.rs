@@ -2,7 +2,7 @@
 //! The file in which core saves the database that it uses, so that the next core knows the peers
 //! even if the operator's file is faulty.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -42,11 +42,33 @@ pub(crate) fn save(directory: &Path, database: DatabaseCopy) -> io::Result<()> {
         schema: SCHEMA,
         database,
     };
-    let bytes = serde_json::to_vec(&document)?;
-    if state_file::read(&directory.join(NAME)).is_ok_and(|before| before == bytes) {
+    if state_file::read(&directory.join(NAME)).is_ok_and(|before| is_text_of(&document, &before)) {
         return Ok(());
     }
-    state_file::replace(directory, NAME, |file| file.write_all(&bytes))
+    state_file::replace(directory, NAME, |file| {
+        Ok(serde_json::to_writer(file, &document)?)
+    })
+}
+
+/// Whether this is the document's text, which is compared piece by piece.
+fn is_text_of(document: &Document, text: &[u8]) -> bool {
+    let mut rest = Expected(text);
+    serde_json::to_writer(&mut rest, document).is_ok() && rest.0.is_empty()
+}
+
+/// The text that must be written next. Writing anything else fails.
+struct Expected<'a>(&'a [u8]);
+
+impl Write for Expected<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let rest = self.0.strip_prefix(bytes);
+        self.0 = rest.ok_or(io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -106,5 +128,10 @@ mod tests {
         assert_eq!(inode(), first);
         save(dir.path(), DatabaseCopy(Arc::default())).unwrap();
         assert_eq!(load(dir.path()).unwrap().unwrap().0.peers().len(), 0);
+        let empty = inode();
+        let text = fs::read(dir.path().join(NAME)).unwrap();
+        fs::write(dir.path().join(NAME), [&text[..], b" "].concat()).unwrap();
+        save(dir.path(), DatabaseCopy(Arc::default())).unwrap();
+        assert_ne!(inode(), empty, "something follows it");
     }
 }

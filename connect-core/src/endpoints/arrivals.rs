@@ -98,14 +98,13 @@ impl Listening {
     }
 
     /// Accepts the next connection, as soon as the system can, and by the door of strangers as
-    /// soon as few enough of their connections wait to be closed. `trusts` says whose connections
-    /// are not those of strangers.
-    pub(super) async fn accept(&mut self, trusts: impl Fn(Client) -> bool) -> (Socket, Client) {
+    /// soon as few enough of their connections wait to be closed.
+    pub(super) async fn accept(&mut self) -> (Socket, Client) {
         loop {
             if self.door == Door::Observers {
                 closing::uncrowded().await;
             }
-            match transport::accept_of(&self.listener, &trusts).await {
+            match transport::accept(&self.listener).await {
                 Ok(accepted) => return accepted,
                 Err(error) if self.faults.is_new(&error.to_string()) => {
                     tracing::warn!(%error, "cannot accept a connection; retrying");

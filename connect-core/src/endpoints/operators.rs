@@ -409,6 +409,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn only_users_who_are_not_trusted_are_limited() {
+        let (_there, client, _receiver, sender) = an_operator().await;
+        let (mut operators, _arrivals) = nobody();
+        let owners = [Owner::Trusted, Owner::Other(client.uid), Owner::Other(None)];
+        for (number, owner) in (1..).zip(owners) {
+            let connection = ConnectionId(number);
+            operators.insert(connection, sender.clone(), Guest { client, owner });
+            assert_eq!(operators.is_limited(connection), owner != Owner::Trusted);
+        }
+        assert!(!operators.is_limited(ConnectionId(9)), "it has gone");
+    }
+
+    #[tokio::test]
     async fn who_has_asked_all_is_satisfied_by_the_last_answer_and_not_before() {
         let (_there, client, _receiver, sender) = an_operator().await;
         let connection = ConnectionId(1);

@@ -72,8 +72,8 @@ impl Record {
     /// The value of `key`, as it stands.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        // Comparing for equality ends at the length for most keys, which is cheaper than looking
-        // for where the order ends: every peer's record is asked for twenty keys at a start.
+        // This compares most keys by their length alone. To stop early at a greater key would
+        // compare their bytes. At a start each record is asked for twenty keys.
         self.iter()
             .find_map(|(found, value)| (found == key).then_some(value))
     }

@@ -28,8 +28,8 @@ const ATTEMPTS: u32 = 5;
 
 /// A file's bytes and the identity that the file had before and after they were read.
 pub(crate) struct Copied {
-    /// Not from the allocator: when it gets very large pieces back, it keeps as much free memory
-    /// from then on.
+    /// Not from the allocator: when glibc gets a piece of up to 32 MiB back, it keeps up to twice
+    /// as much free memory from then on.
     pub(crate) bytes: MmapMut,
     pub(crate) identity: FileIdentity,
 }
@@ -51,7 +51,7 @@ fn copy_observed(path: &Path, mut meanwhile: impl FnMut(u32)) -> Result<Copied, 
                 path: path.to_owned(),
             });
         }
-        // It is less than the largest size, so it fits.
+        // It is at most the largest size, so it fits.
         let size = usize::try_from(before.size).unwrap_or(usize::MAX);
         let mut bytes = MmapMut::map_anon(size).map_err(failed)?;
         let is_whole = match file.read_exact(&mut bytes) {
@@ -162,6 +162,15 @@ mod tests {
         assert_eq!(attempts, 2);
         assert_eq!(*copied.bytes, expected);
         assert_eq!(copied.identity, FileIdentity::of(&path).unwrap());
+    }
+
+    #[test]
+    fn a_file_that_holds_less_than_its_size_is_an_error() {
+        // The kernel's own files have a page by their size.
+        let path = Path::new("/sys/devices/system/cpu/online");
+        assert!(fs::metadata(path).unwrap().len() > fs::read(path).unwrap().len() as u64);
+        let error = copy(path).map(|copied| copied.bytes).unwrap_err();
+        assert!(matches!(error, LoadError::Unstable { .. }), "{error}");
     }
 
     #[test]

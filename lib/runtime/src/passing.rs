@@ -62,8 +62,8 @@ pub fn refuse(socket: &impl AsFd) -> io::Result<Descriptors> {
     }
 }
 
-/// Whether the kernel refuses descriptors sent to this socket. For one that was just accepted, it
-/// has done so from the beginning, and none can have come.
+/// Whether the kernel refuses descriptors sent to this socket. A connection has this from the
+/// listener since it was made, not since it was accepted, so none can have come.
 pub(crate) fn are_refused(socket: &impl AsFd) -> bool {
     matches!(getsockopt(socket, PassRights), Ok(false))
 }
@@ -99,5 +99,16 @@ mod tests {
             Descriptors::Taken => assert_eq!(sent, Ok(1)),
         }
         waiting.write_all(b"words").unwrap();
+    }
+
+    #[test]
+    fn who_has_connected_before_can_have_sent_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+        let waiting = UnixStream::connect(dir.path().join("s")).unwrap();
+        assert_eq!(send_one(&waiting), Ok(1));
+        refuse(&listener).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert!(!are_refused(&accepted));
     }
 }

@@ -158,26 +158,10 @@ fn refused(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Socke
 /// # Errors
 /// What the system says; the caller should wait a little and retry.
 pub async fn accept(listener: &Listener) -> io::Result<(Socket, Client)> {
-    accept_of(listener, |_| false).await
-}
-
-/// Accepts the next connection. `trusts` says whose are not those of strangers.
-///
-/// # Errors
-/// What the system says; the caller should wait a little and retry.
-pub async fn accept_of(
-    listener: &Listener,
-    trusts: impl Fn(Client) -> bool,
-) -> io::Result<(Socket, Client)> {
     let stream = listener.accept().await?;
     let client = other_side(&stream);
     let Stream::UdSocket(stream) = stream;
-    let stream = UnixStream::from(stream).into_std()?;
-    let socket = if trusts(client) {
-        Socket::new(stream)?
-    } else {
-        Socket::of_stranger(stream)?
-    };
+    let socket = Socket::of_stranger(UnixStream::from(stream).into_std()?)?;
     Ok((socket, client))
 }
 

@@ -139,7 +139,7 @@ impl PeerSetups {
     }
 }
 
-/// The progress that most setups have: every one without runs.
+/// Every progress that names no run.
 const SETTLED: [Progress; 6] = [
     Progress::Found,
     Progress::Due,
@@ -154,7 +154,7 @@ const SETTLED: [Progress; 6] = [
 pub(in crate::machine) enum TableSetups {
     /// None is ordered; these are places in `SETTLED`.
     Settled(ByPair<u8>),
-    /// At least one is ordered, which lasts as long as a script.
+    /// At least one is ordered, and its run has not started yet.
     Ordered(Box<PeerSetups>),
 }
 

@@ -25,8 +25,8 @@ pub(super) const DECIDED_IN_A_TURN: usize = 256;
 pub(super) struct Cause {
     /// The setups as core itself knew them.
     pub(super) past: ByPair<Past>,
-    /// What is needed to undo what core itself knew. It is large, and at a start most peers have
-    /// none, since they have no scripts.
+    /// What is needed to undo what core itself knew. It is large, and a peer without scripts has
+    /// none.
     pub(super) remains: Option<Box<Remains>>,
     /// How the server has the peer, if it has it.
     pub(super) now: Now,
