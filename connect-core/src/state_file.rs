@@ -4,13 +4,13 @@
 //! They are not synced: after a crash of the host they are not valid anyway.
 
 use std::fs;
-use std::io::{self, BufWriter, Read as _, Write};
+use std::io::{self, BufWriter, Write};
+use std::ops::Deref;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 use connect_runtime::ownership::{Distrust, Ownership, Strictness};
-use memmap2::MmapMut;
 use peerdb::plain_file;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
@@ -23,9 +23,8 @@ const MAX_SIZE: u64 = 256 * 1024 * 1024;
 /// How much is written at once, if `replace` gets smaller pieces.
 const PIECE: usize = 64 * 1024;
 
-/// The bytes of the file, if it can be one that core has written. Their memory is not from the
-/// allocator, as in `peerdb::snapshot`.
-pub(crate) fn read(path: &Path) -> anyhow::Result<MmapMut> {
+/// The bytes of the file, if it can be one that core has written.
+pub(crate) fn read(path: &Path) -> anyhow::Result<impl Deref<Target = [u8]>> {
     let file = plain_file::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut file = file.with_context(|| {
         format!(
@@ -41,11 +40,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<MmapMut> {
         path.display(),
         MAX_SIZE >> 20
     );
-    // It is checked to fit. Not more is read, should the file grow meanwhile.
-    let mut bytes =
-        MmapMut::map_anon(usize::try_from(size).unwrap_or(usize::MAX)).with_context(failed)?;
-    file.read_exact(&mut bytes).with_context(failed)?;
-    Ok(bytes)
+    plain_file::read(&mut file, size).with_context(failed)
 }
 
 /// The part that is read first.

@@ -84,7 +84,8 @@ struct Peer {
 /// The whole table.
 #[derive(Debug)]
 pub struct Machine {
-    /// Each peer has an allocation of its own, since up to half of the places are free.
+    /// Each peer has an allocation of its own, since often more than a third of the places are
+    /// free.
     peers: HashMap<PeerId, Box<Peer>>,
     /// Deadlines, the earliest first. An entry is valid only if it is still the peer's deadline.
     /// The others are outdated: they are skipped, and removed if there are many.

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Opening plain files, and nothing else: who opens a FIFO waits for its writer, and a device may
-//! have no end.
+//! have no end. Reading them whole.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use memmap2::MmapMut;
 use rustix::fs::OFlags;
 
 /// Opens a plain file for reading, without waiting; `None` if it is something else.
@@ -26,4 +27,39 @@ pub fn open(path: &Path) -> io::Result<Option<File>> {
         .custom_flags(flags.cast_signed())
         .open(path)?;
     Ok(file.metadata()?.is_file().then_some(file))
+}
+
+/// The first `size` bytes of a file: not more, should it grow meanwhile.
+///
+/// Their memory is not from the allocator: when glibc gets a piece of up to 32 MiB back, it keeps
+/// up to twice as much free memory from then on.
+///
+/// # Errors
+/// [`io::ErrorKind::UnexpectedEof`] if there are fewer; else what the system says.
+pub fn read(file: &mut File, size: u64) -> io::Result<MmapMut> {
+    // What does not fit into memory is refused by the system.
+    let mut bytes = MmapMut::map_anon(usize::try_from(size).unwrap_or(usize::MAX))?;
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_bytes_are_read_as_asked_for_or_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "words").unwrap();
+        let first = |size| {
+            let mut file = open(&path).unwrap().unwrap();
+            read(&mut file, size).map(|bytes| bytes.to_vec())
+        };
+        for (size, expected) in [(0, ""), (4, "word"), (5, "words")] {
+            assert_eq!(first(size).unwrap(), expected.as_bytes());
+        }
+        // A file that has become shorter since its size was asked for.
+        assert_eq!(first(6).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
 }

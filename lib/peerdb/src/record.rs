@@ -73,7 +73,7 @@ impl Record {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         // This compares most keys by their length alone. To stop early at a greater key would
-        // compare their bytes. At a start each record is asked for twenty keys.
+        // compare their bytes. At a start each record is asked for 17 keys.
         self.iter()
             .find_map(|(found, value)| (found == key).then_some(value))
     }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, ensure};
 
-/// The packages of the programs that a benchmark or a campaign starts.
+/// The packages of the programs that the benchmark, the demo and tests in a release start.
 const PACKAGES: [&str; 6] = [
     "connect-cli",
     "connect-core",
@@ -75,7 +75,9 @@ fn build(progress: Cargo) -> anyhow::Result<PathBuf> {
     command
         .args(["build", "--bins", "--manifest-path"])
         .arg(manifest);
-    // Each program takes a minute to link in a release, and tests have built all of the others.
+    // In a release each program takes a minute to link, and these are built with the features that
+    // they are shipped with. Otherwise `cargo test` has built all of them already, with the
+    // features that the workspace has together.
     if name == "release" {
         command.args(
             PACKAGES
