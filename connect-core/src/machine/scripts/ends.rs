@@ -3,7 +3,7 @@
 //! to an operator who requested it.
 
 use connect_ipc::RunId;
-use connect_ipc::control::{Reply, RunProgress};
+use connect_ipc::control::{Reply, RunProgress, ServerLink};
 use connect_ipc::event::EventKind;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::scripts::{Ended, EndedRun, ScriptFailure, ScriptKind, ToScripts};
@@ -54,7 +54,10 @@ impl Machine {
         }
         self.scripts.settle_undoing(&run.peer);
         self.scripts.failures.ended(&run);
-        if self.peers.find(&run.peer).is_none() {
+        // Before the server has listed its peers, none is known. Then this is decided by
+        // `forget_outdated_failures`.
+        let are_known = self.server.link() == ServerLink::Up;
+        if are_known && self.peers.find(&run.peer).is_none() {
             // It ended after its peer.
             self.scripts.failures.peer_removed(&run.peer);
         }
