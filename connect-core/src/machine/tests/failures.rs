@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use connect_ipc::RunId;
 use connect_ipc::control::{PeerDetail, PeerStatus, RecentScript, Reply, Request, ScriptCounters};
 use connect_ipc::scripts::{
     Ended, EndedRun, FailureChange, FailureKey, FromScripts, InterfaceScript, ScriptFailure,
-    ScriptKind, Stream, ToScripts,
+    ScriptKind, Stream, ToScripts, UnderWay,
 };
 use peerdb::Record;
 
@@ -260,6 +261,37 @@ fn of_two_failures_of_a_script_the_later_one_counts() {
     new.rig.answer_all();
     new.ends(Ended::Exited(0));
     assert_eq!(failed(&mut new), []);
+}
+
+/// A script helper may be sooner than the server's list.
+#[test]
+fn a_run_whose_end_is_told_before_the_peers_are_known_counts_if_its_peer_is_there() {
+    let run = RunId(7);
+    let under_way = UnderWay {
+        run,
+        peer: "p".to_owned(),
+        kind: ScriptKind::Ifup,
+        child: None,
+        limit: None,
+    };
+    for peers in [&["p"][..], &[]] {
+        let mut rig = Rig::alone(&records(PAIRS), false);
+        rig.scripts_come_with(vec![under_way.clone()]);
+        let end = Ended::NotStarted("no such file".to_owned());
+        rig.scripts_say(FromScripts::Ended { run, end });
+        rig.meet(peers);
+        rig.answer_all();
+        rig.wait(Duration::from_secs(1));
+        let kept = BTreeMap::new();
+        let mut world = World { rig, kept };
+        world.keep();
+        let is_kept = world.kept.keys().any(|it| it.kind == ScriptKind::Ifup);
+        assert_eq!(is_kept, !peers.is_empty());
+        if is_kept {
+            let expected = (ScriptKind::Ifup, ScriptFailure::NotStarted);
+            assert_eq!(failed(&mut world), [expected]);
+        }
+    }
 }
 
 fn again() -> Request {
