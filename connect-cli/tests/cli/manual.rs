@@ -205,6 +205,29 @@ fn every_key_that_somebody_reads_is_described_and_no_other() -> Result {
 }
 
 #[test]
+fn the_page_of_keys_has_each_of_them_and_no_other() -> Result {
+    let page = std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/record-keys.md"),
+    )?;
+    let rows = page.split("\n| Key | Value |").skip(1).flat_map(|table| {
+        let rows = table.lines().skip(2);
+        rows.take_while(|row| row.starts_with('|'))
+    });
+    let told: BTreeSet<&str> = rows
+        .filter_map(|row| row.split('|').nth(1))
+        // A cell may have several keys, each in backticks.
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter(|key| *key != "@inherit")
+        .collect();
+    let known: BTreeSet<&str> = connect_policy::keys::KEYS
+        .iter()
+        .map(|key| key.name)
+        .collect();
+    assert_eq!(told, known);
+    Ok(())
+}
+
+#[test]
 fn the_example_of_the_sources_page_compiles() -> Result {
     let page = page("peers.in.5")?;
     let examples = sections(&page, "Sh");

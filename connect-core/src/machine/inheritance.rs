@@ -322,6 +322,70 @@ mod tests {
         }
     }
 
+    /// What is left out of the file when it is empty must be in it too, or its name could change
+    /// unseen. A new field does not compile until it is listed here, and then needs a value there.
+    #[test]
+    fn the_released_form_has_each_field() {
+        let file: serde_json::Value =
+            serde_json::from_str(include_str!("../../fixtures/core.json")).unwrap();
+        let State {
+            boot,
+            started_up,
+            starting,
+            algorithms,
+            peers,
+            failed_scripts,
+            departures,
+            revivals,
+            unfinished,
+            next_run,
+        } = serde_json::from_value(file["state"].clone()).unwrap();
+        assert!(boot.is_some() && started_up && next_run.is_some());
+        assert!(!starting.is_empty() && !algorithms.is_empty() && !failed_scripts.is_empty());
+        assert!(!revivals.is_empty());
+        let mut has = [[false; 5]; 3];
+        for peer in peers {
+            let PeerState {
+                name: _,
+                setups,
+                removed_record,
+                since,
+                algorithms,
+                adoption,
+                connect_again,
+            } = peer;
+            has[0][0] |= removed_record.is_some() && !setups.are_usual();
+            has[0][1] |= since.is_some();
+            has[0][2] |= algorithms.is_some();
+            has[0][3] |= adoption.is_some();
+            has[0][4] |= connect_again.is_some();
+        }
+        for remains in unfinished {
+            let SavedRemains {
+                name: _,
+                setups: _,
+                record,
+                algorithms,
+                gone_by: _,
+            } = remains;
+            has[1] = [record.is_some(), algorithms.is_some(), true, true, true];
+        }
+        for (_, departure) in departures {
+            let Departure {
+                at: _,
+                removal: _,
+                address,
+                has_answered,
+                undecided,
+            } = departure;
+            has[2][0] |= address.is_some();
+            has[2][1] |= has_answered;
+            has[2][2] |= undecided;
+            has[2][3..].fill(true);
+        }
+        assert_eq!(has, [[true; 5]; 3]);
+    }
+
     #[test]
     fn state_counts_only_for_the_run_and_the_boot_that_it_was_written_in() {
         let run = |inode: u64| -> ServerRun {

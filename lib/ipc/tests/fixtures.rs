@@ -14,9 +14,11 @@ use connect_ipc::control::{Answer, Envelope, PeerState, Reply, Request, RunProgr
 use connect_ipc::event::{Event, EventKind};
 use connect_ipc::frame::{FrameError, decode, encode};
 use connect_ipc::hello::{Hello, PROTOCOL, Role};
+use connect_ipc::lookup::Family;
 use connect_ipc::overdue::OverdueCause;
 use connect_ipc::pinger::{FromPinger, PingResult, ToPinger};
 use connect_ipc::scripts::{Command, Ended, FromScripts, ScriptKind, Stream, ToScripts};
+use connect_ipc::setup::Pair;
 use connect_ipc::statistics::LastPing;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -182,6 +184,16 @@ fn messages_to_the_script_helper() {
     });
     let commands: Vec<Command> = runs.map(|run| run.command).collect();
     every_variant!(commands, Command: Exec, Shell);
+    let (mut pairs, mut families) = (Vec::new(), Vec::new());
+    for message in &messages {
+        match message {
+            ToScripts::Setup(change) => pairs.push(change.setup.key.pair),
+            ToScripts::LookUp(lookup) => families.push(lookup.family),
+            _ => {}
+        }
+    }
+    every_variant!(pairs, Pair: Interface, Connection, Hooks);
+    every_variant!(families, Family: Inet, Inet6, Any);
 }
 
 #[test]

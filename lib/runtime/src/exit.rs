@@ -106,6 +106,51 @@ mod tests {
     use super::*;
     use anyhow::Context as _;
 
+    /// The page for operators has each number, and no other.
+    #[test]
+    fn each_code_is_on_the_page() {
+        let page = include_str!("../../../docs/reference/exit-codes.md");
+        let (_, rest) = page.split_once("|---|---|---|\n").unwrap();
+        let rows = rest.lines().take_while(|line| line.starts_with("| "));
+        let told: Vec<u8> = rows
+            .map(|row| row.split('|').nth(1).unwrap().trim().parse().unwrap())
+            .collect();
+        let all = [
+            Exit::Success,
+            Exit::Failure,
+            Exit::Usage,
+            Exit::Data,
+            Exit::Unavailable,
+            Exit::Software,
+            Exit::System,
+            Exit::DirectoryRemoved,
+            Exit::Unanswered,
+            Exit::Disconnected,
+            Exit::Protocol,
+            Exit::NoPermission,
+            Exit::Displaced,
+            Exit::Late,
+        ];
+        // A new code does not compile until it is named here, and belongs above as well.
+        let number = |exit: Exit| match exit {
+            Exit::Success
+            | Exit::Failure
+            | Exit::Usage
+            | Exit::Data
+            | Exit::Unavailable
+            | Exit::Software
+            | Exit::System
+            | Exit::DirectoryRemoved
+            | Exit::Unanswered
+            | Exit::Disconnected
+            | Exit::Protocol
+            | Exit::NoPermission
+            | Exit::Displaced
+            | Exit::Late => exit as u8,
+        };
+        assert_eq!(told, all.map(number));
+    }
+
     #[test]
     fn a_cause_that_is_named_already_is_not_said_twice() {
         let cause = || std::io::Error::other("disk on fire");

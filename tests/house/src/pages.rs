@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Pages of the documentation: each says for whom it is, its commands are run or it says why not,
-//! its diagrams are made from their present source, the page of metrics has every series, and that
-//! of alerts every rule.
+//! its diagrams are made from their present source, the page of metrics has every series, that of
+//! alerts every rule, and the file of settings what units and programs read.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,6 +20,19 @@ const TRIED: [&str; 3] = [
     "docs/guide/hosts.md",
     "docs/guide/operators.md",
     "docs/guide/troubleshooting.md",
+];
+
+/// The settings of `/etc/default/tripe-connect`, from the first release on.
+const SETTINGS: [&str; 9] = [
+    "TRIPEDIR",
+    "TRIPESOCK",
+    "TRIPEPEERDB",
+    "TRIPE_CONNECT_LOG_LEVEL",
+    "CORE_OPTIONS",
+    "PINGER_OPTIONS",
+    "IFSCRIPTS_OPTIONS",
+    "METRICS_OPTIONS",
+    "METRICS_LISTEN",
 ];
 
 /// Blocks that `packaging/pair` runs, by the host on which it does.
@@ -49,6 +62,7 @@ pub(crate) fn check(root: &Path, findings: &mut Findings) -> anyhow::Result<()> 
         }
     }
     check_metrics(root, findings)?;
+    check_settings(root, findings)?;
     check_alerts(root, findings)
 }
 
@@ -80,16 +94,62 @@ fn unmarked(text: &str, is_tried: bool) -> Vec<usize> {
     found
 }
 
-/// The page of metrics has each family that `connect-cli metrics` gives.
+/// The page of metrics has each family that `connect-cli metrics` gives, and no other.
 fn check_metrics(root: &Path, findings: &mut Findings) -> anyhow::Result<()> {
     let page = read(&root.join("docs/reference/metrics.md"))?;
+    let mut sources = String::new();
     for file in ["collect.rs", "peers.rs"] {
-        let source = read(&root.join("connect-cli/src/commands/metrics").join(file))?;
-        for name in families(&source) {
-            if !page.contains(&format!("`tripe_connect_{name}")) {
-                let finding = format!("metric without its row: {name}");
-                findings.insert(finding, "add it to docs/reference/metrics.md".to_owned());
-            }
+        sources += &read(&root.join("connect-cli/src/commands/metrics").join(file))?;
+    }
+    let rows: Vec<&str> = between(&page, "\n| `tripe_connect_", "`").collect();
+    // What the name in the page has beside that of the family, by its kind.
+    let is_of = |row: &str, name: &str| {
+        let suffix = row.strip_prefix(name);
+        suffix.is_some_and(|suffix| ["", "_total", "_info", "_count"].contains(&suffix))
+    };
+    for name in families(&sources) {
+        if !rows.iter().any(|row| is_of(row, name)) {
+            let finding = format!("metric without its row: {name}");
+            findings.insert(finding, "add it to docs/reference/metrics.md".to_owned());
+        }
+    }
+    for row in rows {
+        if !families(&sources).any(|name| is_of(row, name)) {
+            let finding = format!("row without its metric: {row}");
+            findings.insert(
+                finding,
+                "remove it from docs/reference/metrics.md".to_owned(),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Each setting of the units, which operators have in a file that upgrades leave alone, is read by
+/// a unit or by a program.
+fn check_settings(root: &Path, findings: &mut Findings) -> anyhow::Result<()> {
+    let offered = read(&root.join("packaging/default/tripe-connect"))?;
+    let offered: BTreeSet<&str> = between(&offered, "\n#", "=")
+        .filter(|name| name.chars().all(|it| it.is_ascii_uppercase() || it == '_'))
+        .collect();
+    let frozen = BTreeSet::from(SETTINGS);
+    for name in offered.symmetric_difference(&frozen) {
+        let finding = format!("setting that came or went: {name}");
+        findings.insert(finding, "keep it, or correct SETTINGS".to_owned());
+    }
+    let mut readers = String::new();
+    for unit in ["", "-pinger", "-ifscripts", "-metrics"] {
+        let unit = format!("packaging/systemd/tripe-connect{unit}.service");
+        readers += &read(&root.join(unit))?;
+    }
+    for file in ["paths.rs", "logging.rs"] {
+        readers += &read(&root.join("lib/runtime/src").join(file))?;
+    }
+    for name in SETTINGS {
+        let is_read = [format!("${name}"), format!("\"{name}\"")];
+        if !is_read.iter().any(|text| readers.contains(text)) {
+            let finding = format!("setting that nobody reads: {name}");
+            findings.insert(finding, "have a unit or lib/runtime read it".to_owned());
         }
     }
     Ok(())

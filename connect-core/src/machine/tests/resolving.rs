@@ -133,6 +133,28 @@ fn a_peer_whose_name_has_another_address_is_added_again_there() {
 }
 
 #[test]
+fn a_new_address_that_the_server_refuses_is_warned_of() {
+    let mut rig = rig(DYNAMIC);
+    miss(&mut rig, 1);
+    miss(&mut rig, 2);
+    rig.answer_all();
+    answer(&mut rig, addresses(&["192.0.2.9"]));
+    assert_eq!(rig.sent(), ["KILL p"]);
+    rig.hear("NOTE KILL p");
+    rig.hear("OK");
+    let sent = rig.sent();
+    let add = sent.iter().find(|line| line.starts_with("ADD"));
+    let tag = add.and_then(|line| line.split(' ').nth(2)).unwrap();
+    rig.hear(&format!("BGDETACH {tag}"));
+    rig.hear(&format!(
+        "BGFAIL {tag} peer-addr-exists INET 192.0.2.9 4070"
+    ));
+    let sent = rig.sent();
+    let warning = "WARN connect re-resolve-failed p peer-addr-exists INET 192.0.2.9 4070";
+    assert!(sent.iter().any(|line| line == warning), "{sent:?}");
+}
+
+#[test]
 fn a_peer_whose_address_the_server_has_not_told_is_followed_too() {
     let mut rig = Rig::new(&[record("p", DYNAMIC)]);
     rig.meet(&["p"]);
