@@ -4,6 +4,7 @@
 //! docs/development/performance.md.
 
 mod baselines;
+mod endurance;
 mod measure;
 mod neighbours;
 mod operator;
@@ -19,15 +20,16 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 
-use options::{Options, Play, Role};
+use options::{Command, Options, Role};
 use report::json::{self, Results};
 use report::machine::Machine;
 use rows::{Effort, Found, progress};
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let done = match (&options.play, &options.redraw) {
-        (Some(Play::Play(role)), _) => role.play(),
+    let done = match (&options.command, &options.redraw) {
+        (Some(Command::Play(role)), _) => role.play(),
+        (Some(Command::Endure(endurance)), _) => endurance.run(),
         (None, Some(directory)) => json::draw(directory),
         (None, None) => run(&options),
     };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum as _};
 
+use crate::endurance::Endurance;
 use crate::neighbours::Attack;
 use crate::rows::Row;
 
@@ -33,13 +34,15 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["rows", "quick", "runs", "out"])]
     pub redraw: Option<PathBuf>,
     #[command(subcommand)]
-    pub play: Option<Play>,
+    pub command: Option<Command>,
 }
 
-/// The benchmark starts itself again in these roles.
+/// What else the program does.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Play {
-    /// Be a comparator.
+pub(crate) enum Command {
+    /// Run the service with very many peers for long, and measure once a second.
+    Endure(Endurance),
+    /// Be a comparator: the benchmark starts itself again.
     #[command(hide = true, subcommand)]
     Play(Role),
 }

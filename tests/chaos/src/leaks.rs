@@ -8,6 +8,7 @@ use std::fs;
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
+use judge::slope::fit;
 use serde::{Deserialize, Serialize};
 
 use crate::world::descriptors;
@@ -32,20 +33,13 @@ const ERRORS: f64 = 4.0;
 /// some twenty bytes for each ping of five minutes.
 const RISE_KIB: f64 = 1024.0;
 
-/// One look at a process.
-#[derive(Clone, Copy, Debug)]
-struct Sample {
-    /// Seconds since the first look.
-    at: f64,
-    kib: f64,
-}
-
 /// A process from its first to its last look.
 #[derive(Debug)]
 struct Life {
     part: Part,
     began: Monotonic,
-    samples: Vec<Sample>,
+    /// Seconds since the first look, and KiB.
+    samples: Vec<(f64, f64)>,
 }
 
 /// All looks.
@@ -95,7 +89,7 @@ impl Samples {
                 samples: Vec::new(),
             });
             let at = now.since(life.began).as_secs_f64();
-            life.samples.push(Sample { at, kib });
+            life.samples.push((at, kib));
         }
     }
 
@@ -150,11 +144,11 @@ fn resident(pid: i32) -> Option<f64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-fn report(part: Part, samples: &[Sample], descriptors: (u64, u64)) -> PartReport {
-    let kib = |sample: Option<&Sample>| sample.map_or(0.0, |sample| sample.kib);
+fn report(part: Part, samples: &[(f64, f64)], descriptors: (u64, u64)) -> PartReport {
+    let kib = |sample: Option<&(f64, f64)>| sample.map_or(0.0, |sample| sample.1);
     let last = samples.last();
-    let from = last.map_or(WARM, |last| WARM.max(last.at * WARM_PART));
-    let warm: Vec<Sample> = samples.iter().filter(|it| it.at >= from).copied().collect();
+    let from = last.map_or(WARM, |last| WARM.max(last.0 * WARM_PART));
+    let warm: Vec<_> = samples.iter().filter(|it| it.0 >= from).copied().collect();
     let line = if warm.len() < POINTS {
         None
     } else {
@@ -163,7 +157,7 @@ fn report(part: Part, samples: &[Sample], descriptors: (u64, u64)) -> PartReport
     let mut leaks = Vec::new();
     if let Some(line) = line
         && line.slope > ERRORS * line.error
-        && line.slope * line.seconds > RISE_KIB
+        && line.slope * line.length > RISE_KIB
     {
         leaks.push(format!(
             "the memory of the {} grows by {:.0} KiB a minute",
@@ -180,7 +174,7 @@ fn report(part: Part, samples: &[Sample], descriptors: (u64, u64)) -> PartReport
     }
     PartReport {
         part: part.name().to_owned(),
-        seconds: last.map_or(0.0, |last| last.at),
+        seconds: last.map_or(0.0, |last| last.0),
         first_kib: kib(samples.first()),
         last_kib: kib(last),
         kib_a_minute: line.map(|line| line.slope * 60.0),
@@ -190,51 +184,19 @@ fn report(part: Part, samples: &[Sample], descriptors: (u64, u64)) -> PartReport
     }
 }
 
-/// A fitted line.
-#[derive(Clone, Copy, Debug)]
-struct Line {
-    /// In KiB a second.
-    slope: f64,
-    /// The standard error of the slope.
-    error: f64,
-    /// How long the line is.
-    seconds: f64,
-}
-
-/// Fits a line by least squares; `None` if there are too few points.
-fn fit(samples: &[Sample]) -> Option<Line> {
-    let (first, last) = (samples.first()?, samples.last()?);
-    let count = samples.iter().fold(0.0, |count, _| count + 1.0);
-    let mean = |of: fn(&Sample) -> f64| samples.iter().map(of).sum::<f64>() / count;
-    let (at, kib) = (mean(|it| it.at), mean(|it| it.kib));
-    let spread: f64 = samples.iter().map(|it| (it.at - at).powi(2)).sum();
-    let common: f64 = samples.iter().map(|it| (it.at - at) * (it.kib - kib)).sum();
-    if count <= 2.0 || spread <= 0.0 {
-        return None;
-    }
-    let slope = common / spread;
-    let off = |it: &Sample| (it.kib - kib - slope * (it.at - at)).powi(2);
-    let left: f64 = samples.iter().map(off).sum();
-    Some(Line {
-        slope,
-        error: (left / (count - 2.0) / spread).sqrt(),
-        seconds: last.at - first.at,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// A life of so many seconds, in which the memory grows as said.
-    fn samples(seconds: u32, kib: impl Fn(f64) -> f64) -> Vec<Sample> {
+    fn samples(seconds: u32, kib: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
         let at = (0..seconds).map(f64::from);
-        at.map(|at| Sample { at, kib: kib(at) }).collect()
+        at.map(|at| (at, kib(at))).collect()
     }
 
     #[test]
     fn a_steady_growth_is_a_leak_and_steps_of_the_allocator_are_none() {
-        let leaks = |samples: &[Sample]| report(Part::Core, samples, (9, 9)).leaks;
+        let leaks = |samples: &[(f64, f64)]| report(Part::Core, samples, (9, 9)).leaks;
         let steady = samples(120, |at| 9_000.0 + 20.0 * at);
         assert_eq!(
             leaks(&steady),
@@ -252,18 +214,5 @@ mod tests {
         let report = report(Part::Pinger, &[], (9, 10));
         assert_eq!(report.leaks.len(), 1);
         assert_eq!(report.kib_a_minute, None);
-    }
-
-    #[test]
-    fn the_line_is_that_of_the_textbook() {
-        let points = [(1.0, 2.0), (2.0, 3.0), (3.0, 5.0), (4.0, 6.0)];
-        let points = points.map(|(at, kib)| Sample { at, kib });
-        let line = fit(&points).unwrap();
-        assert!((line.slope - 1.4).abs() < 1e-9);
-        assert!(
-            (line.error - 0.02_f64.sqrt()).abs() < 1e-9,
-            "{}",
-            line.error
-        );
     }
 }

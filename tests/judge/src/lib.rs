@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What is wrong with the history of a peer. Nothing here depends on how long something took, only
-//! on what came before what.
+//! What is wrong with the history of a peer. That depends only on what came before what, and not on
+//! how long something took. And whether a value that was measured again and again grows
+//! ([`slope`]).
 
 pub mod history;
 pub mod noted;
 mod operators;
 mod order;
 mod pair;
+pub mod slope;
 pub mod starts;
 #[cfg(test)]
 mod tests;

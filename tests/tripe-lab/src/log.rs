@@ -176,6 +176,11 @@ impl EventLog {
         self.lock().events.iter().filter_map(pick).collect()
     }
 
+    /// The events from number `from` on.
+    pub(crate) fn since(&self, from: u64) -> Vec<Event> {
+        self.lock().since(from).cloned().collect()
+    }
+
     /// The first event from number `from` on that is wanted; waits for it if need be.
     pub(crate) fn wait(
         &self,

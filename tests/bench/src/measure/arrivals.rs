@@ -29,6 +29,14 @@ pub(crate) struct Arrivals {
     period: Duration,
 }
 
+/// The number of the peer that a command pings; `None` if it is another command.
+pub(crate) fn pinged(what: &What) -> Option<usize> {
+    match what {
+        What::Command(_, line) if line.starts_with("PING ") => number(line.rsplit(' ').next()?),
+        _ => None,
+    }
+}
+
 impl Arrivals {
     /// Takes every ping from the lab's log. Peer number `n` of `peers` is due at the `n`th part of
     /// the period, and then again after each period. The instant that the schedule began at is not
@@ -37,13 +45,7 @@ impl Arrivals {
         let mut rounds: HashMap<usize, u32> = HashMap::new();
         let mut all = Vec::new();
         for event in lab.events() {
-            let What::Command(_, line) = &event.what else {
-                continue;
-            };
-            if !line.starts_with("PING ") {
-                continue;
-            }
-            let Some(peer) = line.rsplit(' ').next().and_then(number) else {
+            let Some(peer) = pinged(&event.what) else {
                 continue;
             };
             let round = rounds.entry(peer).or_default();
@@ -77,6 +79,25 @@ impl Arrivals {
     /// When a ping was due.
     pub(crate) fn due(&self, peer: usize, round: u32) -> Instant {
         self.origin + self.offset(peer, round)
+    }
+
+    /// How late a ping is whose round is not known, in milliseconds. If it came over one and a half
+    /// periods after the last one of its peer, it is late by all that is over one. Otherwise the
+    /// instant counts that is at most nine tenths of a period before it.
+    pub(crate) fn late(&self, peer: usize, before: Option<Instant>, at: Instant) -> f64 {
+        let period = self.period.as_secs_f64();
+        if let Some(before) = before
+            && at - before > self.period.mul_f64(1.5)
+        {
+            return 1e3 * ((at - before).as_secs_f64() - period);
+        }
+        let since = at.saturating_duration_since(self.due(peer, 0));
+        let late = since.as_secs_f64() % period;
+        1e3 * if late > 0.9 * period {
+            late - period
+        } else {
+            late
+        }
     }
 
     /// When the first ping of a peer after some instant was due.
@@ -151,5 +172,35 @@ impl Arrivals {
         }
         let most = tenths.iter().max().copied().unwrap_or_default();
         f64::from(most) / f64::from(tenths.iter().sum::<u32>().max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ping_is_late_by_its_own_round_however_late_it_is() {
+        let origin = Instant::now();
+        let arrivals = Arrivals {
+            all: Vec::new(),
+            origin,
+            peers: 2,
+            period: Duration::from_secs(1),
+        };
+        let at = |seconds: f64| origin + Duration::from_secs_f64(seconds);
+        // Peer 1 is due at half seconds.
+        for (before, seconds, late) in [
+            (Some(3.5), 4.5, 0.0),
+            (Some(3.5), 4.52, 20.0),
+            (Some(3.5), 5.3, 800.0),
+            (Some(3.5), 5.45, 950.0),
+            (Some(3.5), 7.5, 3_000.0),
+            (Some(3.5), 4.499, -1.0),
+            (None, 4.7, 200.0),
+        ] {
+            let found = arrivals.late(1, before.map(at), at(seconds));
+            assert!((found - late).abs() < 1e-3, "{seconds}: {found}");
+        }
     }
 }

@@ -35,6 +35,13 @@ pub(crate) fn resident(pid: i32) -> anyhow::Result<u64> {
     field(&format!("/proc/{pid}/status"), "VmRSS:").map(|kilobytes| kilobytes * 1024)
 }
 
+/// How many descriptors a process has open.
+pub(crate) fn descriptors(pid: i32) -> anyhow::Result<u64> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd"))
+        .with_context(|| format!("process {pid} is gone"))?;
+    Ok(open.count() as u64)
+}
+
 /// How often the process has waited and been woken, all of its present threads together.
 pub(crate) fn wakeups(pid: i32) -> anyhow::Result<u64> {
     let mut total = 0;
@@ -122,6 +129,7 @@ mod tests {
         assert!(cpu_time(me).unwrap() > Duration::ZERO);
         assert!(pss(me).unwrap() > 100_000);
         assert!(resident(me).unwrap() > 100_000);
+        assert!(descriptors(me).unwrap() > 2);
         // Threads come and go while they are counted.
         let coming_and_going = std::thread::spawn(|| {
             for _ in 0..200 {

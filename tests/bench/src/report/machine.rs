@@ -48,11 +48,18 @@ impl Machine {
 
     /// What is to stand above the figures.
     pub(crate) fn text(&self, runs: usize) -> String {
+        format!(
+            "{}Medians of {runs} runs, of up to twice as many where they differed much\n",
+            self.where_and_load()
+        )
+    }
+
+    /// Which machine it is, and how busy it was.
+    pub(crate) fn where_and_load(&self) -> String {
         let [before, after] = self.load;
         format!(
             "Machine: {}, {} processors, Linux {}\nCompiler: {}\n\
-             Load: {before} at the beginning, {after} at the end\n\
-             Medians of {runs} runs, of up to twice as many where they differed much\n",
+             Load: {before} at the beginning, {after} at the end\n",
             self.processor, self.processors, self.kernel, self.rustc
         )
     }

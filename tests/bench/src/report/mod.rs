@@ -3,6 +3,7 @@
 
 pub(crate) mod json;
 pub(crate) mod machine;
+pub(crate) mod over_time;
 pub(crate) mod plot;
 pub(crate) mod table;
 

@@ -25,18 +25,18 @@ pub(crate) struct Growth {
 pub(crate) struct Curve {
     /// Whose.
     pub name: String,
-    /// Peers and value.
+    /// Peers, or minutes, and value.
     pub points: Vec<(f64, f64)>,
 }
 
 /// Size of the picture.
-const SIZE: (u32, u32) = (720, 360);
+pub(super) const SIZE: (u32, u32) = (720, 360);
 
 /// Font and size of everything but the title.
-const LABELS: (&str, u32) = ("sans-serif", 15);
+pub(super) const LABELS: (&str, u32) = ("sans-serif", 15);
 
 /// One colour for each curve, apart from each other for people who see red and green alike.
-const COLOURS: [RGBColor; 4] = [
+pub(super) const COLOURS: [RGBColor; 4] = [
     RGBColor(0x00, 0x72, 0xb2),
     RGBColor(0xd5, 0x5e, 0x00),
     RGBColor(0x00, 0x9e, 0x73),
@@ -53,8 +53,8 @@ fn sizes(growth: &Growth) -> Vec<f64> {
 }
 
 /// The top of the scale of values: some air above the greatest, and never nothing.
-fn top(growth: &Growth) -> f64 {
-    let points = growth.curves.iter().flat_map(|curve| &curve.points);
+pub(super) fn top(curves: &[Curve]) -> f64 {
+    let points = curves.iter().flat_map(|curve| &curve.points);
     let most = points.map(|(_, value)| *value).fold(0.0, f64::max);
     if most > 0.0 { most * 1.15 } else { 1.0 }
 }
@@ -79,7 +79,10 @@ pub(crate) fn render(growth: &Growth) -> anyhow::Result<String> {
         .margin_right(24)
         .x_label_area_size(36)
         .y_label_area_size(48)
-        .build_cartesian_2d(peers.log_scale().with_key_points(sizes), 0.0..top(growth))?;
+        .build_cartesian_2d(
+            peers.log_scale().with_key_points(sizes),
+            0.0..top(&growth.curves),
+        )?;
     chart
         .configure_mesh()
         .disable_x_mesh()

@@ -311,6 +311,18 @@ impl LabHandle {
         self.shared.log.collect(|event| Some(event.clone()))
     }
 
+    /// The events from this number on, as far as the log has them still.
+    #[must_use]
+    pub fn events_since(&self, number: u64) -> Vec<Event> {
+        self.shared.log.since(number)
+    }
+
+    /// How many events there have been, which is the number of the next one.
+    #[must_use]
+    pub fn event_count(&self) -> u64 {
+        self.shared.log.next()
+    }
+
     /// Every command received so far.
     #[must_use]
     pub fn commands(&self) -> Vec<CommandSeen> {

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A long run with very many peers, in which memory, descriptors, processor time and the lateness
+//! of pings are measured once a second. None of them may grow.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use judge::slope::{self, Slope};
+
+use crate::measure::arrivals::{Arrivals, pinged};
+use crate::measure::figures::{Figures, Samples};
+use crate::measure::process;
+use crate::report::machine::Machine;
+use crate::report::over_time::{self, Plot};
+use crate::report::plot::Curve;
+use crate::rig::{Rig, Setup, commands};
+use crate::rows::progress;
+
+/// How long to run, and with what.
+#[derive(Args, Debug)]
+pub(crate) struct Endurance {
+    /// For how many seconds.
+    #[arg(long, value_name = "N", default_value_t = 3_600, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    /// How many peers, each pinged once a second.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    peers: u32,
+    /// Write the plots into this directory.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// How many pings of each peer pass first. From them follows when each is due.
+const WARM_UP: usize = 10;
+
+/// How many looks at the lab's log there are in a second: one alone would keep it from its work for
+/// a millisecond.
+const LOOKS: u32 = 10;
+
+/// Of how many seconds a plot shows the greatest.
+const PLOTTED: usize = 10;
+
+/// After how many seconds a line says how far it is.
+const TOLD_EVERY: u32 = 60;
+
+/// Of how many parts of the run the means are taken to which a line is fitted. Values of successive
+/// seconds depend on each other, so their number would make the line look too certain.
+const MEANS: usize = 60;
+
+/// The processes.
+const PARTS: [&str; 3] = ["core", "pinger", "script helper"];
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// What was seen in one second.
+#[derive(Clone, Debug, Default)]
+struct Second {
+    /// Resident memory of each process, in MiB.
+    memory: [f64; 3],
+    descriptors: [f64; 3],
+    /// Processor time of all processes, in milliseconds.
+    cpu: f64,
+    pings: f64,
+    /// In milliseconds: p50, p99, most.
+    late: [f64; 3],
+}
+
+/// One quantity of every second.
+struct Series {
+    name: String,
+    unit: &'static str,
+    values: Vec<f64>,
+}
+
+impl Endurance {
+    /// Runs, prints what was seen, and draws it.
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        if let Some(directory) = &self.out {
+            fs::create_dir_all(directory)
+                .with_context(|| format!("cannot make {}", directory.display()))?;
+        }
+        let mut machine = Machine::look();
+        let peers = self.peers as usize;
+        let mut setup = Setup::new(peers, &[("every", "1")]);
+        setup.log = commands(peers * (WARM_UP + 10));
+        let rig = Rig::start(&setup)?;
+        rig.wait_for_pings((peers * WARM_UP) as u64)?;
+        let mut watch = Watch::begin(&rig)?;
+        let mut seconds = Vec::new();
+        // Whatever ends it, what was seen until then is shown.
+        let watched = self.watch(&rig, &mut watch, &mut seconds);
+        machine.finish();
+        let series = series(&seconds);
+        print!("{}{}", machine.where_and_load(), table(&series));
+        let (least, most) = watch.least_and_most();
+        println!(
+            "Pings of one peer in {} s: {least} to {most}",
+            seconds.len()
+        );
+        if let Some(directory) = &self.out {
+            for plot in plots(&series) {
+                let path = directory.join(format!("endurance-{}.svg", plot.file));
+                fs::write(&path, over_time::render(&plot)?)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+            }
+        }
+        watched
+    }
+
+    fn watch(&self, rig: &Rig, watch: &mut Watch, seconds: &mut Vec<Second>) -> anyhow::Result<()> {
+        for number in 1..=self.seconds {
+            let second = watch.second(rig)?;
+            if number % TOLD_EVERY == 0 {
+                progress(&format!(
+                    "endurance: {number} of {} s, {:.1} MiB in all, lateness p99 {:.2} ms",
+                    self.seconds,
+                    second.memory.iter().sum::<f64>(),
+                    second.late[1]
+                ));
+            }
+            seconds.push(second);
+        }
+        Ok(())
+    }
+}
+
+/// Looks at a rig again and again.
+struct Watch {
+    processes: [i32; 3],
+    arrivals: Arrivals,
+    /// The number of the lab's next event.
+    next: u64,
+    /// When the present second is over.
+    until: Instant,
+    cpu: Duration,
+    /// When the last ping of each peer came.
+    last: Vec<Option<Instant>>,
+    /// How many pings of each peer there were.
+    pings: Vec<u32>,
+}
+
+impl Watch {
+    fn begin(rig: &Rig) -> anyhow::Result<Self> {
+        let arrivals = Arrivals::of(&rig.site.lab, rig.peers, PERIOD).context("no ping came")?;
+        let mut watch = Watch {
+            processes: rig.processes()?,
+            arrivals,
+            next: rig.site.lab.event_count(),
+            until: Instant::now() + PERIOD,
+            cpu: Duration::ZERO,
+            last: vec![None; rig.peers],
+            pings: vec![0; rig.peers],
+        };
+        // The first second is not counted, since the lab has waited while its log was read.
+        watch.second(rig)?;
+        watch.pings.fill(0);
+        Ok(watch)
+    }
+
+    /// Waits for the end of the present second, and says what it saw.
+    fn second(&mut self, rig: &Rig) -> anyhow::Result<Second> {
+        let mut late = Vec::new();
+        for look in (0..LOOKS).rev() {
+            let at = self.until - PERIOD / LOOKS * look;
+            std::thread::sleep(at.saturating_duration_since(Instant::now()));
+            self.look(rig, &mut late)?;
+        }
+        self.until += PERIOD;
+        let mut cpu = Duration::ZERO;
+        let mut second = Second {
+            pings: late.len() as f64,
+            late: lateness(late),
+            ..Second::default()
+        };
+        for (at, (pid, part)) in self.processes.into_iter().zip(PARTS).enumerate() {
+            let ended = || format!("the {part}, process {pid}, has ended");
+            cpu += process::cpu_time(pid).with_context(ended)?;
+            second.memory[at] = process::resident(pid).with_context(ended)? as f64 / MIB;
+            second.descriptors[at] = process::descriptors(pid).with_context(ended)? as f64;
+        }
+        // A thread that has ended takes its time with it.
+        let spent = cpu.saturating_sub(std::mem::replace(&mut self.cpu, cpu));
+        second.cpu = spent.as_secs_f64() * 1e3;
+        Ok(second)
+    }
+
+    /// Takes the pings that have come since the last look.
+    fn look(&mut self, rig: &Rig, late: &mut Vec<f64>) -> anyhow::Result<()> {
+        for event in rig.site.lab.events_since(self.next) {
+            ensure!(
+                event.number == self.next,
+                "this program stood still so long that the lab's log has forgotten pings"
+            );
+            self.next = event.number + 1;
+            if let Some(peer) = pinged(&event.what) {
+                let before = self.last[peer].replace(event.at);
+                late.push(self.arrivals.late(peer, before, event.at));
+                self.pings[peer] += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The fewest and the most pings that any peer had.
+    fn least_and_most(&self) -> (u32, u32) {
+        let of = |pick: Option<&u32>| pick.copied().unwrap_or_default();
+        (of(self.pings.iter().min()), of(self.pings.iter().max()))
+    }
+}
+
+/// The percentiles of a second; no numbers if no ping came.
+fn lateness(late: Vec<f64>) -> [f64; 3] {
+    if late.is_empty() {
+        return [f64::NAN; 3];
+    }
+    let late = Samples::new(late);
+    [late.percentile(0.5), late.percentile(0.99), late.max()]
+}
+
+fn series(seconds: &[Second]) -> Vec<Series> {
+    let of = |name: String, unit, pick: &dyn Fn(&Second) -> f64| Series {
+        name,
+        unit,
+        values: seconds.iter().map(pick).collect(),
+    };
+    let mut all = Vec::new();
+    for (at, part) in PARTS.into_iter().enumerate() {
+        all.push(of(format!("memory, {part}"), "MiB", &|it| it.memory[at]));
+    }
+    for (at, part) in PARTS.into_iter().enumerate() {
+        all.push(of(format!("descriptors, {part}"), "", &|it| {
+            it.descriptors[at]
+        }));
+    }
+    all.push(of("CPU in a second".into(), "ms", &|it| it.cpu));
+    all.push(of("pings in a second".into(), "", &|it| it.pings));
+    for (at, what) in ["p50", "p99", "most"].into_iter().enumerate() {
+        all.push(of(format!("lateness, {what}"), "ms", &|it| it.late[at]));
+    }
+    all
+}
+
+/// A row for each quantity.
+fn table(series: &[Series]) -> String {
+    let header = format!(
+        "First and last: medians of the first and the last tenth of the run. An hour: how\n\
+         much a line rises that is fitted to the means of {MEANS} parts, without the first\n\
+         tenth, with its standard error.\n\n\
+         {:<24}{:>9}{:>9}{:>9}{:>9}{:>10}{:>9}\n",
+        "", "first", "last", "least", "most", "an hour", "error"
+    );
+    header + &series.iter().map(Series::row).collect::<String>()
+}
+
+impl Series {
+    fn row(&self) -> String {
+        let tenth = self.values.len().div_ceil(10);
+        let median = |values: &[f64]| {
+            Figures::of(values.to_vec()).map_or(f64::NAN, |figures| figures.median)
+        };
+        let least = self.values.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = self
+            .values
+            .iter()
+            .copied()
+            .fold(f64::NEG_INFINITY, f64::max);
+        let (slope, error) = self.rise(tenth).map_or((f64::NAN, f64::NAN), |line| {
+            (line.slope * 3_600.0, line.error * 3_600.0)
+        });
+        format!(
+            "{:<24}{:>9.2}{:>9.2}{least:>9.2}{most:>9.2}{slope:>+10.3}{error:>9.3}\n",
+            [self.name.as_str(), self.unit].join(" "),
+            median(&self.values[..tenth]),
+            median(&self.values[self.values.len() - tenth..]),
+        )
+    }
+
+    /// The line through the means of the parts of the run, without its first `left_out` seconds.
+    fn rise(&self, left_out: usize) -> Option<Slope> {
+        let part = self.values.len().div_ceil(MEANS).max(1);
+        let counted = self.values.get(left_out..)?;
+        let means = counted.chunks_exact(part).enumerate().map(|(at, values)| {
+            let mean = values.iter().sum::<f64>() / part as f64;
+            ((at * part) as f64, mean)
+        });
+        slope::fit(&means.collect::<Vec<_>>())
+    }
+}
+
+fn plots(series: &[Series]) -> Vec<Plot> {
+    let plot = |file: &str, title: &str| Plot {
+        file: file.to_owned(),
+        title: title.to_owned(),
+        curves: series
+            .iter()
+            .filter_map(|it| {
+                let name = it.name.strip_prefix(file)?.strip_prefix(", ")?;
+                let greatest = it.values.chunks(PLOTTED).enumerate().map(|(at, part)| {
+                    let minutes = ((at + 1) * PLOTTED) as f64 / 60.0;
+                    (minutes, part.iter().copied().fold(0.0, f64::max))
+                });
+                Some(Curve {
+                    name: name.to_owned(),
+                    points: greatest.collect(),
+                })
+            })
+            .collect(),
+    };
+    vec![
+        plot("memory", "Resident memory in MiB"),
+        plot("descriptors", "Open descriptors"),
+        plot("lateness", "Lateness of pings in ms"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_without_pings_has_no_lateness() {
+        assert!(lateness(Vec::new()).iter().all(|late| late.is_nan()));
+        assert_eq!(lateness(vec![1.0, 3.0]), [1.0, 3.0, 3.0]);
+    }
+
+    #[test]
+    fn a_quantity_that_grows_is_seen_in_its_row_and_its_plot() {
+        let seconds: Vec<Second> = (0..600)
+            .map(|at| Second {
+                memory: [10.0 + f64::from(at) / 3_600.0, 2.0, 3.0],
+                ..Second::default()
+            })
+            .collect();
+        let series = series(&seconds);
+        let table = table(&series);
+        assert!(table.lines().all(|line| line.len() <= 80), "{table}");
+        let row = |name: &str| -> Vec<f64> {
+            let line = table.lines().find(|line| line.starts_with(name)).unwrap();
+            let numbers = line[24..].split_whitespace();
+            numbers.map(|number| number.parse().unwrap()).collect()
+        };
+        assert_eq!(row("memory, core MiB")[4], 1.0);
+        let steady = [2.0, 2.0, 2.0, 2.0, 0.0, 0.0];
+        assert_eq!(row("memory, pinger MiB"), steady);
+        let plots = plots(&series);
+        let counts: Vec<usize> = plots.iter().map(|plot| plot.curves.len()).collect();
+        assert_eq!(counts, [3, 3, 3]);
+        assert_eq!(plots[0].curves[0].points.len(), 60);
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Plots of quantities over the time of a long run, as SVG.
+
+use anyhow::anyhow;
+use plotters::prelude::*;
+
+use super::plot::{COLOURS, Curve, LABELS, SIZE, top};
+use super::table::number;
+
+/// Quantities of one unit.
+#[derive(Clone, Debug)]
+pub(crate) struct Plot {
+    /// The name of its file, without extension.
+    pub file: String,
+    /// What is plotted, with its unit.
+    pub title: String,
+    /// Minutes and values of each.
+    pub curves: Vec<Curve>,
+}
+
+/// The picture.
+///
+/// # Errors
+/// If there is nothing to draw, or it cannot be drawn.
+pub(crate) fn render(plot: &Plot) -> anyhow::Result<String> {
+    let ends = plot.curves.iter().filter_map(|curve| curve.points.last());
+    let end = ends
+        .map(|(minutes, _)| *minutes)
+        .max_by(f64::total_cmp)
+        .ok_or_else(|| anyhow!("there are no figures for {}", plot.file))?;
+    let mut svg = String::new();
+    let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&area)
+        .caption(&plot.title, ("sans-serif", 17))
+        .margin(12)
+        .margin_right(24)
+        .x_label_area_size(36)
+        .y_label_area_size(48)
+        .build_cartesian_2d(0.0..end, 0.0..top(&plot.curves))?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .label_style(LABELS)
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(RGBColor(0xdd, 0xdd, 0xdd))
+        .y_labels(6)
+        .x_label_formatter(&|minutes| number(*minutes))
+        .y_label_formatter(&|value| number(*value))
+        .x_desc("minutes")
+        .draw()?;
+    for (curve, colour) in plot.curves.iter().zip(COLOURS) {
+        let line = LineSeries::new(curve.points.iter().copied(), colour.stroke_width(2));
+        chart
+            .draw_series(line)?
+            .label(&curve.name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE)
+        .label_font(LABELS)
+        .draw()?;
+    area.present()?;
+    drop(chart);
+    drop(area);
+    Ok(svg)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_quantity_has_a_line_and_a_name() {
+        let curve = |name: &str| Curve {
+            name: name.into(),
+            points: (1..60).map(|at| (f64::from(at), 5.0)).collect(),
+        };
+        let mut plot = Plot {
+            file: "x".into(),
+            title: "memory".into(),
+            curves: vec![curve("core"), curve("pinger")],
+        };
+        let svg = render(&plot).unwrap();
+        for name in ["core", "pinger", "minutes", "memory"] {
+            assert!(svg.lines().any(|line| line.trim() == name), "{name}");
+        }
+        plot.curves.clear();
+        let error = render(&plot).unwrap_err().to_string();
+        assert_eq!(error, "there are no figures for x");
+    }
+}
