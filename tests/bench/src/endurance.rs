@@ -251,7 +251,7 @@ fn table(series: &[Series]) -> String {
         "First and last: medians of the first and the last tenth of the run. An hour: how\n\
          much a line rises that is fitted to the means of {MEANS} parts, without the first\n\
          tenth, with its standard error.\n\n\
-         {:<24}{:>9}{:>9}{:>9}{:>9}{:>10}{:>9}\n",
+         {:<26}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}\n",
         "", "first", "last", "least", "most", "an hour", "error"
     );
     header + &series.iter().map(Series::row).collect::<String>()
@@ -273,8 +273,8 @@ impl Series {
             (line.slope * 3_600.0, line.error * 3_600.0)
         });
         format!(
-            "{:<24}{:>9.2}{:>9.2}{least:>9.2}{most:>9.2}{slope:>+10.3}{error:>9.3}\n",
-            [self.name.as_str(), self.unit].join(" "),
+            "{:<26}{:>9.2}{:>9.2}{least:>9.2}{most:>9.2}{slope:>+9.3}{error:>9.3}\n",
+            [self.name.as_str(), self.unit].join(" ").trim_end(),
             median(&self.values[..tenth]),
             median(&self.values[self.values.len() - tenth..]),
         )
@@ -341,7 +341,7 @@ mod tests {
         assert!(table.lines().all(|line| line.len() <= 80), "{table}");
         let row = |name: &str| -> Vec<f64> {
             let line = table.lines().find(|line| line.starts_with(name)).unwrap();
-            let numbers = line[24..].split_whitespace();
+            let numbers = line[26..].split_whitespace();
             numbers.map(|number| number.parse().unwrap()).collect()
         };
         assert_eq!(row("memory, core MiB")[4], 1.0);
