@@ -48,6 +48,8 @@ build_now() {
     if [ ${#quick[@]} -eq 0 ]; then
         profile=release
         cargo_release -p tripe-lab
+    else
+        cargo build --quiet --locked --workspace --bin tripe-lab
     fi
     cp "${CARGO_TARGET_DIR:-target}/$profile/"{tripe-lab,connect-cli} "$built/"
 }
