@@ -4,7 +4,7 @@
 use anyhow::anyhow;
 use plotters::prelude::*;
 
-use super::plot::{COLOURS, Curve, LABELS, SIZE, top};
+use super::plot::{Curve, LABELS, SIZE, draw_curves, top};
 use super::table::number;
 
 /// Quantities of one unit.
@@ -49,19 +49,7 @@ pub(crate) fn render(plot: &Plot) -> anyhow::Result<String> {
         .y_label_formatter(&|value| number(*value))
         .x_desc("minutes")
         .draw()?;
-    for (curve, colour) in plot.curves.iter().zip(COLOURS) {
-        let line = LineSeries::new(curve.points.iter().copied(), colour.stroke_width(2));
-        chart
-            .draw_series(line)?
-            .label(&curve.name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
-    }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE)
-        .label_font(LABELS)
-        .draw()?;
+    draw_curves(&mut chart, &plot.curves, 0)?;
     area.present()?;
     drop(chart);
     drop(area);

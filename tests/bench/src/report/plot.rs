@@ -2,6 +2,7 @@
 //! Plots of how a quantity grows with the number of peers, as SVG.
 
 use anyhow::anyhow;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +37,7 @@ pub(super) const SIZE: (u32, u32) = (720, 360);
 pub(super) const LABELS: (&str, u32) = ("sans-serif", 15);
 
 /// One colour for each curve, apart from each other for people who see red and green alike.
-pub(super) const COLOURS: [RGBColor; 4] = [
+const COLOURS: [RGBColor; 4] = [
     RGBColor(0x00, 0x72, 0xb2),
     RGBColor(0xd5, 0x5e, 0x00),
     RGBColor(0x00, 0x9e, 0x73),
@@ -94,10 +95,23 @@ pub(crate) fn render(growth: &Growth) -> anyhow::Result<String> {
         .y_label_formatter(&|value| number(*value))
         .x_desc("peers")
         .draw()?;
-    for (curve, colour) in growth.curves.iter().zip(COLOURS) {
+    draw_curves(&mut chart, &growth.curves, 4)?;
+    area.present()?;
+    drop(chart);
+    drop(area);
+    Ok(svg)
+}
+
+/// Draws curves with points of this size, and their names.
+pub(super) fn draw_curves<'a, X: Ranged<ValueType = f64>>(
+    chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, RangedCoordf64>>,
+    curves: &[Curve],
+    points: u32,
+) -> anyhow::Result<()> {
+    for (curve, colour) in curves.iter().zip(COLOURS) {
         let line = LineSeries::new(curve.points.iter().copied(), colour.stroke_width(2));
         chart
-            .draw_series(line.point_size(4))?
+            .draw_series(line.point_size(points))?
             .label(&curve.name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
     }
@@ -107,10 +121,7 @@ pub(crate) fn render(growth: &Growth) -> anyhow::Result<String> {
         .background_style(WHITE)
         .label_font(LABELS)
         .draw()?;
-    area.present()?;
-    drop(chart);
-    drop(area);
-    Ok(svg)
+    Ok(())
 }
 
 #[cfg(test)]
