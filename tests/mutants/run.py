@@ -14,6 +14,7 @@ run itself did not work.
 
 import argparse
 import collections
+import contextlib
 import hashlib
 import json
 import os
@@ -173,7 +174,6 @@ class Worker:
     """Tries one mutant after the other, in a copy of the sources."""
 
     def __init__(self, directory, storms):
-        self.directory = directory
         self.tree = directory / "tree"
         self.target = directory / "target"
         self.log = directory / "log"
@@ -241,24 +241,17 @@ class Worker:
             raise Fault(f"the storms could not be played: see {self.log}")
         return {None: STORMS_STUCK, 0: SURVIVED, 1: STORMS}[storms]
 
+    @contextlib.contextmanager
     def changed(self, mutant):
-        """The sources with a change, as long as this is in use."""
-        return Changed(self.tree, mutant.diff)
-
-
-class Changed:
-    """A change that is made and taken back. Both give the file a new time, so that it is built."""
-
-    def __init__(self, tree, diff):
-        self.diff = diff.encode()
-        self.command = ["patch", "--batch", "--quiet", "--strip=0", "--fuzz=0"]
-        self.command += ["--no-backup-if-mismatch", "-d", tree]
-
-    def __enter__(self):
-        subprocess.run(self.command, input=self.diff, check=True)
-
-    def __exit__(self, *_):
-        subprocess.run([*self.command, "--reverse"], input=self.diff, check=True)
+        """Makes a change and takes it back. Both give the file a new time, so that it is built."""
+        command = ["patch", "--batch", "--quiet", "--strip=0", "--fuzz=0"]
+        command += ["--no-backup-if-mismatch", "-d", self.tree]
+        diff = mutant.diff.encode()
+        subprocess.run(command, input=diff, check=True)
+        try:
+            yield
+        finally:
+            subprocess.run([*command, "--reverse"], input=diff, check=True)
 
 
 def try_all(mutants, workers, outcomes):

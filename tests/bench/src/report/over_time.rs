@@ -2,10 +2,8 @@
 //! Plots of quantities over the time of a long run, as SVG.
 
 use anyhow::anyhow;
-use plotters::prelude::*;
 
-use super::plot::{Curve, LABELS, SIZE, draw_curves, top};
-use super::table::number;
+use super::plot::{Curve, draw};
 
 /// Quantities of one unit.
 #[derive(Clone, Debug)]
@@ -28,32 +26,7 @@ pub(crate) fn render(plot: &Plot) -> anyhow::Result<String> {
         .map(|(minutes, _)| *minutes)
         .max_by(f64::total_cmp)
         .ok_or_else(|| anyhow!("there are no figures for {}", plot.file))?;
-    let mut svg = String::new();
-    let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-    area.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&area)
-        .caption(&plot.title, ("sans-serif", 17))
-        .margin(12)
-        .margin_right(24)
-        .x_label_area_size(36)
-        .y_label_area_size(48)
-        .build_cartesian_2d(0.0..end, 0.0..top(&plot.curves))?;
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .label_style(LABELS)
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(RGBColor(0xdd, 0xdd, 0xdd))
-        .y_labels(6)
-        .x_label_formatter(&|minutes| number(*minutes))
-        .y_label_formatter(&|value| number(*value))
-        .x_desc("minutes")
-        .draw()?;
-    draw_curves(&mut chart, &plot.curves, 0)?;
-    area.present()?;
-    drop(chart);
-    drop(area);
-    Ok(svg)
+    draw(&plot.title, ("minutes", 0.0..end), &plot.curves, 0)
 }
 
 #[cfg(test)]

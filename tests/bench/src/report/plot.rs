@@ -2,7 +2,7 @@
 //! Plots of how a quantity grows with the number of peers, as SVG.
 
 use anyhow::anyhow;
-use plotters::coord::types::RangedCoordf64;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -31,10 +31,10 @@ pub(crate) struct Curve {
 }
 
 /// Size of the picture.
-pub(super) const SIZE: (u32, u32) = (720, 360);
+const SIZE: (u32, u32) = (720, 360);
 
 /// Font and size of everything but the title.
-pub(super) const LABELS: (&str, u32) = ("sans-serif", 15);
+const LABELS: (&str, u32) = ("sans-serif", 15);
 
 /// One colour for each curve, apart from each other for people who see red and green alike.
 const COLOURS: [RGBColor; 4] = [
@@ -54,7 +54,7 @@ fn sizes(growth: &Growth) -> Vec<f64> {
 }
 
 /// The top of the scale of values: some air above the greatest, and never nothing.
-pub(super) fn top(curves: &[Curve]) -> f64 {
+fn top(curves: &[Curve]) -> f64 {
     let points = curves.iter().flat_map(|curve| &curve.points);
     let most = points.map(|(_, value)| *value).fold(0.0, f64::max);
     if most > 0.0 { most * 1.15 } else { 1.0 }
@@ -69,21 +69,33 @@ pub(crate) fn render(growth: &Growth) -> anyhow::Result<String> {
     let (Some(least), Some(most)) = (sizes.first(), sizes.last()) else {
         return Err(anyhow!("there are no figures for {}", growth.file));
     };
+    // With one number of peers alone there would be no scale to draw.
+    let peers = *least..most.max(least * 1.001);
+    let scale = peers.log_scale().with_key_points(sizes);
+    draw(&growth.title, ("peers", scale), &growth.curves, 4)
+}
+
+/// A picture of curves with points of this size, over a quantity with this name and scale.
+pub(super) fn draw<X>(
+    title: &str,
+    (name, scale): (&str, X),
+    curves: &[Curve],
+    points: u32,
+) -> anyhow::Result<String>
+where
+    X: AsRangedCoord<Value = f64>,
+    X::CoordDescType: ValueFormatter<f64>,
+{
     let mut svg = String::new();
     let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
-    // With one number of peers alone there would be no scale to draw.
-    let peers = *least..most.max(least * 1.001);
     let mut chart = ChartBuilder::on(&area)
-        .caption(&growth.title, ("sans-serif", 17))
+        .caption(title, ("sans-serif", 17))
         .margin(12)
         .margin_right(24)
         .x_label_area_size(36)
         .y_label_area_size(48)
-        .build_cartesian_2d(
-            peers.log_scale().with_key_points(sizes),
-            0.0..top(&growth.curves),
-        )?;
+        .build_cartesian_2d(scale, 0.0..top(curves))?;
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -91,23 +103,10 @@ pub(crate) fn render(growth: &Growth) -> anyhow::Result<String> {
         .light_line_style(TRANSPARENT)
         .bold_line_style(RGBColor(0xdd, 0xdd, 0xdd))
         .y_labels(6)
-        .x_label_formatter(&|peers| number(*peers))
+        .x_label_formatter(&|value| number(*value))
         .y_label_formatter(&|value| number(*value))
-        .x_desc("peers")
+        .x_desc(name)
         .draw()?;
-    draw_curves(&mut chart, &growth.curves, 4)?;
-    area.present()?;
-    drop(chart);
-    drop(area);
-    Ok(svg)
-}
-
-/// Draws curves with points of this size, and their names.
-pub(super) fn draw_curves<'a, X: Ranged<ValueType = f64>>(
-    chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, RangedCoordf64>>,
-    curves: &[Curve],
-    points: u32,
-) -> anyhow::Result<()> {
     for (curve, colour) in curves.iter().zip(COLOURS) {
         let line = LineSeries::new(curve.points.iter().copied(), colour.stroke_width(2));
         chart
@@ -121,7 +120,10 @@ pub(super) fn draw_curves<'a, X: Ranged<ValueType = f64>>(
         .background_style(WHITE)
         .label_font(LABELS)
         .draw()?;
-    Ok(())
+    area.present()?;
+    drop(chart);
+    drop(area);
+    Ok(svg)
 }
 
 #[cfg(test)]
