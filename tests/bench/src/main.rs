@@ -48,6 +48,9 @@ fn run(options: &Options) -> anyhow::Result<()> {
         quick: options.quick,
     };
     setup::prepare();
+    if !effort.quick {
+        report::machine::wait_until_quiet();
+    }
     let mut machine = Machine::look();
     let mut found = Found::default();
     for row in options.rows() {

@@ -3,8 +3,11 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
+
+use crate::rows::progress;
 
 /// What figures depend on.
 #[derive(Clone, Debug, Serialize)]
@@ -20,6 +23,28 @@ pub(crate) struct Machine {
     pub rustc: String,
     /// How many processes wanted to run on average over the last minute, before and after.
     pub load: [f64; 2],
+}
+
+/// Below this load a machine does nothing else that would be seen in figures.
+const QUIET: f64 = 0.3;
+
+/// How long at most to wait for it: the load falls to a tenth in three minutes.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Waits until work that has just ended, as of the compiler, is no longer seen in the load.
+pub(crate) fn wait_until_quiet() {
+    let started = Instant::now();
+    if load() < QUIET {
+        return;
+    }
+    progress(&format!(
+        "waiting until the load is below {QUIET}, {} s at most; it is {}",
+        PATIENCE.as_secs(),
+        load()
+    ));
+    while load() >= QUIET && started.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_secs(1));
+    }
 }
 
 impl Machine {

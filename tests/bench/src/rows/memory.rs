@@ -27,9 +27,6 @@ const IN_ALL: &str = "Memory of all processes";
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// How often programs are measured that take long to start.
-const DAEMON_RUNS: usize = 3;
-
 /// How long a memory figure may settle after the last peer was pinged.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -49,28 +46,31 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
         empty.push(service(0)?);
         fping_empty.push(of_fping(1));
     }
-    let empty = Figures::of(empty).map_or(0.0, |figures| figures.median);
+    let median = |runs| Figures::of(runs).map_or(0.0, |figures| figures.median);
+    let empty = median(empty);
+    let fping_empty = fping_empty
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .map(median);
     for peers in sizes.iter().copied() {
-        let (mut slopes, mut theirs_all) = (Vec::new(), Vec::new());
-        let mut in_all = Vec::new();
-        while effort.goes_on([slopes.clone()]) {
+        let (mut slopes, mut in_all) = (Vec::new(), Vec::new());
+        let mut theirs: Result<Vec<f64>, String> = Ok(Vec::new());
+        while effort.goes_on([slopes.clone(), theirs.clone().unwrap_or_default()]) {
             let run = slopes.len() + 1;
             let all = service(peers)?;
             in_all.push(all / MIB);
             slopes.push((all - empty) / peers as f64);
-            let theirs = of_fping(peers);
+            let some = of_fping(peers);
             progress(&format!(
                 "memory: {peers} peers, run {run}: {:.0} KiB in all, fping {:.0} KiB",
                 all / 1024.0,
-                theirs.as_ref().copied().unwrap_or(f64::NAN) / 1024.0
+                some.as_ref().copied().unwrap_or(f64::NAN) / 1024.0
             ));
-            theirs_all.push(theirs);
+            theirs = theirs.and_then(|mut runs| {
+                runs.push((some? - fping_empty.clone()?) / peers as f64);
+                Ok(runs)
+            });
         }
-        let baseline: Result<Vec<f64>, String> = theirs_all
-            .into_iter()
-            .zip(fping_empty.iter().cycle())
-            .map(|(some, none)| Ok((some? - none.clone()?) / peers as f64))
-            .collect();
         let Some(line) = Line::new(
             "Memory a peer, all processes, above none",
             format!("0 to {peers} peers"),
@@ -80,7 +80,7 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
             continue;
         };
         let line = line
-            .baseline("fping", baseline)
+            .baseline("fping", theirs)
             .baseline(Daemon::Bfdd.name(), of_daemon(Daemon::Bfdd, peers, effort))
             .baseline(
                 Daemon::Keepalived.name(),
@@ -111,17 +111,18 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Memory a session of another program, above the same with one session; or why there is none. It
-/// is the same each time, and starting takes long, so it is measured less often than ours.
+/// Memory a session of another program, above the same with one session; or why there is none.
 fn of_daemon(daemon: Daemon, peers: usize, effort: &Effort) -> Result<Vec<f64>, String> {
     if effort.quick && peers > 100 {
         return Err("not with --quick".to_owned());
     }
     let pss = |count| Sessions::start(daemon, count)?.pss();
     let slope = || -> anyhow::Result<f64> { Ok((pss(peers)? - pss(1)?) / (peers - 1) as f64) };
-    (0..effort.runs.min(DAEMON_RUNS))
-        .map(|_| slope().map_err(|error| error.to_string()))
-        .collect()
+    let mut slopes = Vec::new();
+    while effort.goes_on([slopes.clone()]) {
+        slopes.push(slope().map_err(|error| error.to_string())?);
+    }
+    Ok(slopes)
 }
 
 /// Memory of all our processes once every peer was pinged.

@@ -15,7 +15,7 @@ use scenarios::Service;
 use super::{Effort, Found, progress};
 use crate::baselines::player::Player;
 use crate::measure::arrivals::Arrivals;
-use crate::measure::figures::Samples;
+use crate::measure::figures::{Samples, columns};
 use crate::measure::process;
 use crate::neighbours::{Attack, burner};
 use crate::operator::Operator;
@@ -63,7 +63,8 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     let peers = effort.pick(10_000, 200);
     let seconds = effort.pick(20, 2);
     let (mut hostile, mut quiet): (Vec<Seen>, Vec<Seen>) = (Vec::new(), Vec::new());
-    for run in 1..=effort.runs {
+    while effort.goes_on(columns(&hostile).into_iter().chain(columns(&quiet))) {
+        let run = hostile.len() + 1;
         let rig = rig(peers, seconds)?;
         let sockets = sockets(&rig)?.map(|path| path.to_string_lossy().into_owned());
         let attackers = Attack::ALL.map(|attack| {
@@ -84,11 +85,11 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
         ));
     }
     let baseline = "four that only compute";
-    for (at, (what, unit)) in NAMES.into_iter().enumerate() {
-        let of = |runs: &[Seen]| runs.iter().map(|seen| seen[at]).collect::<Vec<f64>>();
+    let runs = columns(&hostile).into_iter().zip(columns(&quiet));
+    for (at, ((what, unit), (hostile, quiet))) in NAMES.into_iter().zip(runs).enumerate() {
         let condition = format!("{what}, {peers} peers");
-        let line = Line::new("Four hostile users", condition, unit, of(&hostile))
-            .map(|line| line.baseline(baseline, Ok(of(&quiet))));
+        let line = Line::new("Four hostile users", condition, unit, hostile)
+            .map(|line| line.baseline(baseline, Ok(quiet)));
         found.lines.extend(line.map(|line| match at {
             1 => line.at_most_above(ABOVE, baseline),
             3 => line.at_most(STATE),

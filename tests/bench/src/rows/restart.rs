@@ -35,7 +35,7 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     let (mut pinger, mut pinger_alone) = (Vec::new(), Vec::new());
     let (mut scripts, mut scripts_alone) = (Vec::new(), Vec::new());
     let mut wrong = Vec::new();
-    while effort.goes_on([&pinger, &scripts].map(Vec::clone)) {
+    while effort.goes_on([&pinger, &pinger_alone, &scripts, &scripts_alone].map(Vec::clone)) {
         let run = pinger.len() + 1;
         let mut setup = Setup::new(peers, &[("every", "1"), ("connect", "exec cat /dev/null")]);
         setup.log = commands(peers * 16 + 10_000);
@@ -140,13 +140,15 @@ fn kill_scripts(rig: &Rig) -> anyhow::Result<f64> {
 }
 
 /// How long another program takes from being killed to its first packet, with [`SESSIONS`]; or why
-/// that cannot be told.
+/// that cannot be told. It is started anew for each kill: keepalived does not always come again
+/// when it is killed several times in a row.
 fn of_daemon(daemon: Daemon, effort: &Effort) -> Result<Vec<f64>, String> {
-    let restarts = || -> anyhow::Result<Vec<f64>> {
-        let mut sessions = Sessions::start(daemon, SESSIONS)?;
-        (0..effort.runs).map(|_| sessions.restart()).collect()
-    };
-    restarts().map_err(|error| error.to_string())
+    let restart = || Sessions::start(daemon, SESSIONS)?.restart();
+    let mut restarts = Vec::new();
+    while effort.goes_on([restarts.clone()]) {
+        restarts.push(restart().map_err(|error| error.to_string())?);
+    }
+    Ok(restarts)
 }
 
 /// How long a process takes to start and say its version, in milliseconds.
