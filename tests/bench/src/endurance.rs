@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! A long run with very many peers, in which memory, descriptors, processor time and the lateness
-//! of pings are measured once a second. None of them may grow.
+//! of pings are measured once a second. It fails if one of them grows, or if a peer did not get a
+//! ping each second.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use judge::slope::{self, Slope};
+use judge::slope;
 
 use crate::measure::arrivals::{Arrivals, pinged};
 use crate::measure::figures::{Figures, Samples};
@@ -55,6 +56,19 @@ const MEANS: usize = 60;
 /// The processes.
 const PARTS: [&str; 3] = ["core", "pinger", "script helper"];
 
+/// How much memory may rise in an hour, in MiB; descriptors; and the lateness of most pings, in
+/// milliseconds. Less than that counts as none.
+const MEMORY_GROWTH: f64 = 1.0;
+const DESCRIPTOR_GROWTH: f64 = 0.5;
+const LATENESS_GROWTH: f64 = 0.5;
+
+/// How many times its standard error a rise must be to be believed.
+const CERTAIN: f64 = 4.0;
+
+/// How many pings more or less than seconds a peer may have: one at the beginning and one at the
+/// end of the time that is counted.
+const PINGS_APART: u32 = 2;
+
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// What was seen in one second.
@@ -75,6 +89,8 @@ struct Series {
     name: String,
     unit: &'static str,
     values: Vec<f64>,
+    /// How much it may rise in an hour, if that is judged.
+    most_growth: Option<f64>,
 }
 
 impl Endurance {
@@ -97,10 +113,12 @@ impl Endurance {
         machine.finish();
         let series = series(&seconds);
         print!("{}{}", machine.where_and_load(), table(&series));
-        let (least, most) = watch.least_and_most();
+        let pings = watch.least_and_most();
         println!(
-            "Pings of one peer in {} s: {least} to {most}",
-            seconds.len()
+            "Pings of one peer in {} s: {} to {}",
+            seconds.len(),
+            pings.0,
+            pings.1
         );
         if let Some(directory) = &self.out {
             for plot in plots(&series) {
@@ -109,7 +127,8 @@ impl Endurance {
                     .with_context(|| format!("cannot write {}", path.display()))?;
             }
         }
-        watched
+        watched?;
+        judge(&series, pings, self.seconds)
     }
 
     fn watch(&self, rig: &Rig, watch: &mut Watch, seconds: &mut Vec<Second>) -> anyhow::Result<()> {
@@ -213,6 +232,21 @@ impl Watch {
     }
 }
 
+/// Whether all stayed as it was, and each peer had its pings.
+fn judge(series: &[Series], (least, most): (u32, u32), seconds: u32) -> anyhow::Result<()> {
+    let grown: Vec<&str> = series
+        .iter()
+        .filter(|it| it.has_grown())
+        .map(|it| it.name.as_str())
+        .collect();
+    ensure!(grown.is_empty(), "these have grown: {}", grown.join("; "));
+    ensure!(
+        least + PINGS_APART >= seconds && most <= seconds + PINGS_APART,
+        "in {seconds} s one peer had {least} pings, and another {most}"
+    );
+    Ok(())
+}
+
 /// The percentiles of a second; no numbers if no ping came.
 fn lateness(late: Vec<f64>) -> [f64; 3] {
     if late.is_empty() {
@@ -223,24 +257,32 @@ fn lateness(late: Vec<f64>) -> [f64; 3] {
 }
 
 fn series(seconds: &[Second]) -> Vec<Series> {
-    let of = |name: String, unit, pick: &dyn Fn(&Second) -> f64| Series {
+    let of = |name: String, unit, most_growth, pick: &dyn Fn(&Second) -> f64| Series {
         name,
         unit,
         values: seconds.iter().map(pick).collect(),
+        most_growth,
     };
     let mut all = Vec::new();
     for (at, part) in PARTS.into_iter().enumerate() {
-        all.push(of(format!("memory, {part}"), "MiB", &|it| it.memory[at]));
+        let name = format!("memory, {part}");
+        all.push(of(name, "MiB", Some(MEMORY_GROWTH), &|it| it.memory[at]));
     }
     for (at, part) in PARTS.into_iter().enumerate() {
-        all.push(of(format!("descriptors, {part}"), "", &|it| {
+        let name = format!("descriptors, {part}");
+        all.push(of(name, "", Some(DESCRIPTOR_GROWTH), &|it| {
             it.descriptors[at]
         }));
     }
-    all.push(of("CPU in a second".into(), "ms", &|it| it.cpu));
-    all.push(of("pings in a second".into(), "", &|it| it.pings));
-    for (at, what) in ["p50", "p99", "most"].into_iter().enumerate() {
-        all.push(of(format!("lateness, {what}"), "ms", &|it| it.late[at]));
+    all.push(of("CPU in a second".into(), "ms", None, &|it| it.cpu));
+    all.push(of("pings in a second".into(), "", None, &|it| it.pings));
+    let late = Some(LATENESS_GROWTH);
+    for (at, (what, bound)) in [("p50", late), ("p99", late), ("most", None)]
+        .into_iter()
+        .enumerate()
+    {
+        let name = format!("lateness, {what}");
+        all.push(of(name, "ms", bound, &|it| it.late[at]));
     }
     all
 }
@@ -269,9 +311,7 @@ impl Series {
             .iter()
             .copied()
             .fold(f64::NEG_INFINITY, f64::max);
-        let (slope, error) = self.rise(tenth).map_or((f64::NAN, f64::NAN), |line| {
-            (line.slope * 3_600.0, line.error * 3_600.0)
-        });
+        let (slope, error) = self.rise(tenth).unwrap_or((f64::NAN, f64::NAN));
         format!(
             "{:<26}{:>9.2}{:>9.2}{least:>9.2}{most:>9.2}{slope:>+9.3}{error:>9.3}\n",
             [self.name.as_str(), self.unit].join(" ").trim_end(),
@@ -280,15 +320,25 @@ impl Series {
         )
     }
 
-    /// The line through the means of the parts of the run, without its first `left_out` seconds.
-    fn rise(&self, left_out: usize) -> Option<Slope> {
+    /// Whether it rises for certain, and by more than it may.
+    fn has_grown(&self) -> bool {
+        let rise = self.rise(self.values.len().div_ceil(10));
+        let is_growth = |(rise, error): (f64, f64), most| rise > most && rise > CERTAIN * error;
+        rise.zip(self.most_growth)
+            .is_some_and(|(rise, most)| is_growth(rise, most))
+    }
+
+    /// How much the line rises in an hour that is fitted to the means of the parts of the run,
+    /// without its first `left_out` seconds, and the standard error of that.
+    fn rise(&self, left_out: usize) -> Option<(f64, f64)> {
         let part = self.values.len().div_ceil(MEANS).max(1);
         let counted = self.values.get(left_out..)?;
         let means = counted.chunks_exact(part).enumerate().map(|(at, values)| {
             let mean = values.iter().sum::<f64>() / part as f64;
             ((at * part) as f64, mean)
         });
-        slope::fit(&means.collect::<Vec<_>>())
+        let line = slope::fit(&means.collect::<Vec<_>>())?;
+        Some((line.slope * 3_600.0, line.error * 3_600.0))
     }
 }
 
@@ -328,15 +378,32 @@ mod tests {
         assert_eq!(lateness(vec![1.0, 3.0]), [1.0, 3.0, 3.0]);
     }
 
+    /// Ten minutes in which the memory of core grows by so many MiB an hour.
+    fn grows(by: f64) -> Vec<Series> {
+        let second = |at| Second {
+            memory: [10.0 + by * f64::from(at) / 3_600.0, 2.0, 3.0],
+            ..Second::default()
+        };
+        series(&(0..600).map(second).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_grows_and_what_is_pinged_too_seldom_or_too_often_is_a_failure() {
+        let why = |series: &[Series], pings| {
+            let judged = judge(series, pings, 600);
+            judged.err().map(|error| error.to_string())
+        };
+        assert_eq!(why(&grows(0.9), (598, 602)), None);
+        let grown = Some("these have grown: memory, core".to_owned());
+        assert_eq!(why(&grows(1.1), (600, 600)), grown);
+        for pings in [(597, 600), (600, 603), (0, 0)] {
+            assert!(why(&grows(0.0), pings).is_some(), "{pings:?}");
+        }
+    }
+
     #[test]
     fn a_quantity_that_grows_is_seen_in_its_row_and_its_plot() {
-        let seconds: Vec<Second> = (0..600)
-            .map(|at| Second {
-                memory: [10.0 + f64::from(at) / 3_600.0, 2.0, 3.0],
-                ..Second::default()
-            })
-            .collect();
-        let series = series(&seconds);
+        let series = grows(1.0);
         let table = table(&series);
         assert!(table.lines().all(|line| line.len() <= 80), "{table}");
         let row = |name: &str| -> Vec<f64> {
