@@ -12,6 +12,7 @@
 pub mod chance;
 pub mod coverage;
 mod digest;
+pub mod growth;
 mod host;
 pub mod instant;
 pub mod narrative;

@@ -362,6 +362,10 @@ impl Sink for Judge<'_> {
         if let Some(file) = &mut self.file {
             file.add(&line)?;
         }
+        for machine in done.outcome.summary.iter().flat_map(|it| &it.growth) {
+            self.progress.clear();
+            println!("{}: {machine}", done.work.name());
+        }
         if let Some(broken) = &done.outcome.broken {
             self.progress.clear();
             // At once, since it takes minutes to make the plan smaller.

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! P14: tables and queues are bounded, whatever goes on: what core has begun and not ended each
 //! hour, and all that each machine holds each day. At the end, when all is at rest, it is little.
+//! Whether it grows in a long run is judged by `growth`.
 
-use std::fmt::{Debug, Write};
 use std::time::Duration;
 
 use connect_core::machine::Machine;
 
 use super::{Moment, Rule, Verdict};
+use crate::growth::length;
 use crate::promise::Promise;
 use crate::seen::{Seen, View};
 
@@ -132,24 +133,6 @@ fn lengths(view: &View<'_>, room: Room) -> Verdict {
             ))
         }
     }
-}
-
-/// Counts what is written.
-struct Counter(usize);
-
-impl Write for Counter {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        self.0 += text.len();
-        Ok(())
-    }
-}
-
-/// How long something is in words.
-fn length(what: &impl Debug) -> usize {
-    let mut counter = Counter(0);
-    // Counting cannot fail.
-    let _ = write!(counter, "{what:?}");
-    counter.0
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::Coverage;
+use crate::growth::Grown;
 use crate::host::Host;
 use crate::plan::{HostId, Plan};
 use crate::promise::{Broken, Promise};
@@ -61,7 +62,7 @@ pub enum Digesting {
 }
 
 /// What came of a run.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Summary {
     /// How many steps it took.
@@ -76,6 +77,8 @@ pub struct Summary {
     pub digest: u64,
     /// What happened to the faults.
     pub coverage: Coverage,
+    /// How much the machines held, if the run was long.
+    pub growth: Vec<Grown>,
 }
 
 /// A world.
@@ -154,7 +157,13 @@ impl<W: Watcher> World<W> {
                 }
             }
         }
+        let growth = self.shared.growth.lines();
+        if let Some(leak) = growth.iter().find(|line| line.is_leak()) {
+            self.shared
+                .fail(Promise::Sizes, leak.host, leak.to_string());
+        }
         let mut summary = self.shared.summary;
+        summary.growth = growth;
         summary.digest = self.shared.digest.sum();
         let result = match self.shared.broken {
             Some(broken) => Err(broken),

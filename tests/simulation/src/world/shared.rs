@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::chance::Chances;
 use crate::digest::Digest;
+use crate::growth::Growth;
 use crate::host::links::Message;
 use crate::instant::Instant;
 use crate::network::Network;
@@ -26,6 +27,7 @@ pub(crate) struct Shared<W> {
     pub(crate) watcher: W,
     pub(crate) broken: Option<Broken>,
     pub(crate) summary: Summary,
+    pub(crate) growth: Growth,
     pub(crate) digest: Digest,
     pub(crate) how: How,
     pub(crate) aims: Aims,
@@ -43,6 +45,7 @@ impl<W: Watcher> Shared<W> {
             watcher,
             broken: None,
             summary: Summary::default(),
+            growth: Growth::default(),
             digest: Digest::new(how.digest),
             how,
             aims: Aims::default(),

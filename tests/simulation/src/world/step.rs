@@ -155,6 +155,9 @@ impl<W: Watcher> World<W> {
             let view = host.view(&self.shared);
             let (at, watcher) = (self.shared.now, &mut self.shared.watcher);
             let mut seen = watcher.see(at, host.id, Seen::Minute(view));
+            if number.is_multiple_of(24 * 60) {
+                self.shared.growth.day(host.id, &view);
+            }
             if number.is_multiple_of(60) {
                 seen = seen.and_then(|()| watcher.see(at, host.id, Seen::Hour(view)));
             }
