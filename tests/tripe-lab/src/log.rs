@@ -322,6 +322,35 @@ mod tests {
     }
 
     #[test]
+    fn the_events_since_a_number_are_those_that_are_left_from_there_on_in_order() {
+        let log = EventLog::new(3);
+        let since = |from: u64| -> Vec<(u64, String)> {
+            let events = log.since(from).into_iter();
+            events.map(|it| (it.number, it.what.to_string())).collect()
+        };
+        let expected = |numbers: &[u64]| -> Vec<(u64, String)> {
+            let event = |number: &u64| (*number, format!("client 1 > C{number}"));
+            numbers.iter().map(event).collect()
+        };
+        assert_eq!(since(0), [], "nothing has happened");
+        log.push((0..2).map(|number| command(&format!("C{number}"))));
+        assert_eq!(since(0), expected(&[0, 1]));
+        assert_eq!(since(1), expected(&[1]));
+        assert_eq!(since(2), [], "nothing is new");
+        log.push((2..5).map(|number| command(&format!("C{number}"))));
+        for dropped in [0, 1, 2] {
+            assert_eq!(since(dropped), expected(&[2, 3, 4]), "from {dropped}");
+        }
+        assert_eq!(since(3), expected(&[3, 4]));
+        assert_eq!(since(4), expected(&[4]));
+        for future in [5, 6, u64::MAX] {
+            assert_eq!(since(future), [], "from {future}");
+        }
+        assert_eq!(log.next(), 5, "looking takes nothing away");
+        assert_eq!(since(0), expected(&[2, 3, 4]));
+    }
+
+    #[test]
     fn a_waiter_is_woken() {
         let log = Arc::new(EventLog::new(10));
         let mut follower = Follower::new(Arc::clone(&log), 0, 1);
