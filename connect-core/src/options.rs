@@ -316,4 +316,17 @@ mod tests {
             [""; 0]
         );
     }
+
+    #[test]
+    fn the_manual_page_names_every_option_of_replay_and_no_other() {
+        let page = include_str!("../../man/connect-core.8");
+        let (_, rest) = page.split_once("\n.Cm replay\nrepeats").unwrap();
+        let (section, _) = rest.split_once("\n.Pp\nTo send a recording").unwrap();
+        // The page has --help once, for the whole program.
+        let mut command = CoreOnlyOptions::command()
+            .mut_subcommand("replay", |replay| replay.disable_help_flag(true));
+        command.build();
+        let replay = command.find_subcommand("replay").unwrap().clone();
+        assert_eq!(disagreements(replay, section, &[]), [""; 0]);
+    }
 }
