@@ -88,6 +88,45 @@ fn a_greeting_is_waited_for_30_seconds() {
 }
 
 #[test]
+fn a_server_that_accepts_the_request_for_a_challenge_and_gives_none_fails_the_command() {
+    let mut rig = Rig::joined(&[record("passive", &[("peer", "PASSIVE")])], &[]);
+    rig.hear("SVCJOB J1 connect passive u");
+    let words = vec!["passive".to_owned(), "u".to_owned()];
+    rig.request(1, 1, Request::Submit { words });
+    assert_eq!(rig.sent(), ["GETCHAL", "GETCHAL"]);
+    rig.hear("OK");
+    assert_eq!(rig.sent(), ["SVCFAIL J1 no-challenge"]);
+    rig.hear("OK");
+    let failed = Reply::Failed(vec!["no-challenge".to_owned()]);
+    assert_eq!(rig.answers.last().map(|(_, it)| &it.reply), Some(&failed));
+    rig.wait(Duration::from_secs(60));
+    assert_eq!(rig.sent(), [""; 0], "no greeting is expected");
+}
+
+/// A line to the server has a limit, which the address in a record may exceed.
+#[test]
+fn an_addition_that_does_not_fit_into_a_command_fails_and_can_be_tried_again() {
+    let long = format!("INET {} 4070", "x".repeat(250));
+    let mut rig = Rig::joined(&[record("p", &[("peer", &long)])], &[]);
+    rig.hear("SVCJOB J1 connect active p");
+    let sent = rig.sent();
+    let [failed] = &sent[..] else {
+        panic!("{sent:?}");
+    };
+    let reason = failed.strip_prefix("SVCFAIL J1 command-not-sent ");
+    let reason = reason.unwrap_or_else(|| panic!("{failed}"));
+    assert!(reason.contains("the server takes 255 at most"), "{reason}");
+    rig.database(&[record("p", &[("peer", "INET 192.0.2.1 4070")])]);
+    rig.sent();
+    rig.hear("SVCJOB J2 connect active p");
+    assert_eq!(
+        rig.sent(),
+        ["ADD -background c0.0 p INET 192.0.2.1 4070"],
+        "the failed addition is not under way any more"
+    );
+}
+
+#[test]
 fn a_job_cancelled_while_its_challenge_is_made_leaves_nothing_behind() {
     let mut rig = Rig::joined(&[record("passive", &[("peer", "PASSIVE")])], &[]);
     rig.hear("SVCJOB J1 connect passive u");
