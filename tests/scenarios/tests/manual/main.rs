@@ -14,6 +14,7 @@ mod database;
 mod drop_in;
 mod dynamic_connection;
 mod early_signals;
+mod environment;
 mod failed_scripts;
 mod faults;
 mod hooks;
