@@ -328,4 +328,6 @@ mod full_tests;
 #[cfg(test)]
 mod loss_tests;
 #[cfg(test)]
+mod released_tests;
+#[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Checks of the project's own sources: how long files, functions and comments may be, which module
 //! and which crate may use which other, that no files import each other in a circle, that links
-//! between pages lead somewhere, and that pages have what they should.
+//! between pages lead somewhere, that pages have what they should, and that what released versions
+//! have written is read.
 //!
 //! Each check gives findings. The test compares them with the list of those that are known, in
 //! `known.txt`: a finding that is not in the list fails, and so does one in the list that is gone.
@@ -12,6 +13,7 @@ mod links;
 pub mod manual;
 mod packages;
 mod pages;
+pub mod released;
 mod sizes;
 mod source;
 
@@ -36,6 +38,7 @@ pub fn findings(root: &Path) -> anyhow::Result<Findings> {
     packages::check(root, &mut findings)?;
     links::check(root, &mut findings)?;
     pages::check(root, &mut findings)?;
+    released::check(root, &mut findings)?;
     Ok(findings)
 }
 

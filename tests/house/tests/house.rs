@@ -13,6 +13,21 @@ fn the_sources_are_as_they_should_be_except_for_what_is_known() -> anyhow::Resul
     Ok(())
 }
 
+/// With `UPDATE_PAGES` set, the examples are made again.
+#[test]
+fn the_examples_of_a_version_that_is_not_released_are_as_the_fixtures() -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    if std::env::var_os("UPDATE_PAGES").is_some() {
+        house::released::update(&root)?;
+    }
+    let stale = house::released::stale(&root)?;
+    assert!(
+        stale.is_empty(),
+        "the fixtures have changed: UPDATE_PAGES=1 cargo test -p house -- released; {stale:?}"
+    );
+    Ok(())
+}
+
 #[test]
 fn every_dependency_of_the_workspace_has_its_row_in_the_architecture() -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

@@ -27,6 +27,7 @@ mod option_names;
 mod overdue;
 mod properties;
 mod recovery;
+mod released;
 mod renumbered;
 mod resolving;
 mod revivals;
