@@ -8,7 +8,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use connect_runtime::logging::Sink;
 use connect_runtime::notifier::PRIVATE_VARIABLES;
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
@@ -53,12 +52,12 @@ impl HelperProgram {
             paths.runtime.helpers_socket().into(),
             "--parent".into(),
             std::process::id().to_string().into(),
+            // Both, since a helper has the same variables, which stand in for options.
+            "--log".into(),
+            log.sink.name().into(),
             "--log-level".into(),
             log.level.clone().into(),
         ];
-        if log.sink == Sink::Journald {
-            arguments.push("--log=journald".into());
-        }
         let mut lock = None;
         if runs_scripts(&program) {
             arguments.extend(of_scripts(options, paths));

@@ -20,10 +20,10 @@ use connect_runtime::exit::{Exit, Fatal};
 use crate::machine::{ConnectionId, Input, Machine, Output};
 use crate::recording::{Entry, Header, SCHEMA, Truncated};
 
-/// The connection that requests the status at the end of a replay. No real one has this number. For
-/// how long the machine is left alone between two steps of a status.
+/// For how long the machine is left alone between two steps of a status.
 const MILLISECOND: Duration = Duration::from_millis(1);
 
+/// The connection that requests the status at the end of a replay. No real one has this number.
 const NOBODY: ConnectionId = ConnectionId(u64::MAX);
 
 /// The command line of `connect-core replay`.

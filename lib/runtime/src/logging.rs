@@ -29,6 +29,18 @@ pub enum Sink {
     Journald,
 }
 
+impl Sink {
+    /// The value of `--log`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Sink::Auto => "auto",
+            Sink::Stderr => "stderr",
+            Sink::Journald => "journald",
+        }
+    }
+}
+
 /// Options on logging, the same for every daemon.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Logging")]
@@ -173,6 +185,14 @@ mod tests {
             assert!(told.contains(&format!("`{word}' is not a level")), "{told}");
         }
         assert!(filter("info,connect_core=loud").is_err());
+    }
+
+    #[test]
+    fn each_sink_has_the_name_by_which_it_is_chosen() {
+        for sink in Sink::value_variants() {
+            let named = Sink::from_str(sink.name(), false);
+            assert_eq!(named.as_ref(), Ok(sink));
+        }
     }
 
     #[test]

@@ -87,3 +87,16 @@ fn each_variable_of_the_service_takes_effect() -> Outcome {
     next.wait_for_log("resuming from the state of the last core")?;
     Ok(())
 }
+
+#[test]
+fn an_option_counts_for_the_helpers_whatever_its_variable_says() -> Outcome {
+    let site = site()?;
+    let mut command = Service::command(&site)?;
+    command
+        .args(["--startup", "--log", "stderr", "--log-level", "debug"])
+        .env("TRIPE_CONNECT_LOG", "journald")
+        .env("TRIPE_CONNECT_LOG_LEVEL", "error");
+    let mut service = Service::run(&site, command)?;
+    service.wait_for_log("DEBUG script started")?;
+    Ok(())
+}
