@@ -4,6 +4,7 @@
 mod applying;
 mod danger;
 mod later;
+mod outages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -127,7 +128,7 @@ pub(crate) fn main(single: &Single) -> anyhow::Result<Verdict> {
     if setting.keep {
         run.write_deeds()?;
     }
-    let report = collect::report(&run, single, seed, found)?;
+    let report = collect::report(&mut run, single, seed, found)?;
     output::print(&report, setting)?;
     Ok(report.verdict())
 }
@@ -271,6 +272,7 @@ impl Run {
     /// Looks after everything that is not to stay as it is.
     pub(crate) fn turn(&mut self) -> anyhow::Result<()> {
         let now = clock::now();
+        self.look_at_health(now);
         self.later.step(Some(now));
         let World {
             site,

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What is wrong with the history of a peer. That depends only on what came before what, and not on
-//! how long something took. And whether a value that was measured again and again grows
-//! ([`slope`]).
+//! how long something took, with one exception ([`rest`]). And whether a value that was measured
+//! again and again grows ([`slope`]).
 
 pub mod history;
 pub mod noted;
 mod operators;
 mod order;
 mod pair;
+pub mod rest;
 pub mod slope;
 pub mod starts;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use connect_ipc::setup::{Lane, Pair};
 use serde::{Deserialize, Serialize};
 
 use history::PeerHistory;
+use rest::Health;
 
 /// The kinds of faults, in the order of the table in docs/development/chaos.md.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -25,7 +27,7 @@ use history::PeerHistory;
 pub enum Row {
     /// Something was run twice for one cause.
     Doubled,
-    /// Something that had to run last was not run.
+    /// Something that had to run was not run.
     Lost,
     /// Two scripts of a lane ran at the same time.
     Overlapping,
@@ -89,14 +91,16 @@ pub struct Finding {
 }
 
 /// All that is wrong with the scripts of a peer.
-pub fn judge(history: &PeerHistory) -> Vec<Finding> {
+pub fn judge(history: &PeerHistory, health: &Health) -> Vec<Finding> {
     let lanes = Lane::ALL
         .into_iter()
         .filter(|lane| *lane == Lane::Interface || history.has_connection);
-    lanes.flat_map(|lane| judge_lane(history, lane)).collect()
+    lanes
+        .flat_map(|lane| judge_lane(history, lane, health))
+        .collect()
 }
 
-fn judge_lane(history: &PeerHistory, lane: Lane) -> Vec<Finding> {
+fn judge_lane(history: &PeerHistory, lane: Lane, health: &Health) -> Vec<Finding> {
     let mut findings = Vec::new();
     let runs = order::runs_of(history, lane, &mut findings);
     let pairs = Pair::ALL.into_iter().filter(|pair| {
@@ -107,6 +111,7 @@ fn judge_lane(history: &PeerHistory, lane: Lane) -> Vec<Finding> {
         let of_pair = runs.iter().filter(|run| run.kind.pair() == pair);
         let mut runs: Vec<_> = of_pair.copied().collect();
         let asked = operators::take_out(history, &mut runs);
+        rest::lost(history, pair, (&runs, &asked), health, &mut findings);
         pair::walk(history, pair, (&runs, asked), &mut findings);
     }
     findings

@@ -10,6 +10,7 @@ use crate::history::{
     Told,
 };
 use crate::noted;
+use crate::rest::Health;
 use crate::{Row, judge};
 
 /// A history with these causes, each `(when, what)`, and these runs, each `(start, what, end)`.
@@ -64,7 +65,7 @@ fn numbered(mut history: PeerHistory, numbers: &[u64]) -> PeerHistory {
 }
 
 fn rows(history: &PeerHistory) -> Vec<Row> {
-    judge(history)
+    judge(history, &Health::default())
         .into_iter()
         .map(|finding| finding.row)
         .collect()
@@ -96,6 +97,139 @@ fn pairs_of_causes_may_be_passed_over() {
     let late = [(1, Added), (3, Removed), (3, Added)];
     let runs = [(2, Ifup, 4), (5, Ifdown, 6), (7, Ifup, 8)];
     assert_eq!(rows(&history(&late, &runs)), NONE);
+}
+
+/// What is wrong with a history whose instants are in milliseconds, if the service could run
+/// scripts in these times, and has run an `ifup` of another peer that was added at these instants.
+#[derive(Clone)]
+struct Slow {
+    history: PeerHistory,
+    times: Vec<(u64, u64)>,
+    others: Vec<u64>,
+}
+
+const fn millis(at: u64) -> u64 {
+    at * 1_000_000
+}
+
+impl Slow {
+    fn new(causes: &[(u64, CauseKind)], runs: &[(u64, ScriptKind, u64)]) -> Self {
+        let causes = causes.iter().map(|(at, kind)| (millis(*at), *kind));
+        let runs = runs.iter();
+        let runs = runs.map(|(start, kind, end)| (millis(*start), *kind, millis(*end)));
+        Slow {
+            history: history(&causes.collect::<Vec<_>>(), &runs.collect::<Vec<_>>()),
+            times: vec![(0, 70_000)],
+            others: (0..70_000).step_by(500).collect(),
+        }
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        let times = self.times.iter().map(|(from, to)| Span {
+            from: Monotonic(millis(*from)),
+            to: Monotonic(millis(*to)),
+        });
+        let others = self.others.iter().map(|at| {
+            let other = history(
+                &[(millis(*at), Added)],
+                &[(millis(*at + 100), Ifup, millis(*at + 200))],
+            );
+            (format!("q{at}"), other)
+        });
+        let health = Health::new(times.collect(), &others.collect());
+        let found = judge(&self.history, &health).into_iter();
+        found.map(|finding| finding.row).collect()
+    }
+
+    fn in_times(&self, times: &[(u64, u64)]) -> Vec<Row> {
+        let times = times.to_vec();
+        Slow {
+            times,
+            ..self.clone()
+        }
+        .rows()
+    }
+}
+
+#[test]
+fn a_service_that_could_run_scripts_may_not_pass_over_a_peer_that_stays() {
+    let causes = [(1_000, Added), (60_000, Removed)];
+    let mut over = Slow::new(&causes, &[]);
+    assert_eq!(over.in_times(&[]), NONE, "nobody knows whether it could");
+    assert_eq!(over.in_times(&[(0, 2_900)]), NONE, "not long enough");
+    assert_eq!(over.in_times(&[(58_500, 70_000)]), NONE);
+    let apart = [(0, 2_900), (3_000, 4_500)];
+    assert_eq!(over.in_times(&apart), NONE, "something was wrong between");
+    assert_eq!(over.in_times(&[(50_000, 55_000)]), [Row::Lost]);
+    assert_eq!(over.rows(), [Row::Lost]);
+    over.others = vec![500, 1_800, 60_500];
+    assert_eq!(over.in_times(&[(0, 20_000)]), NONE, "others may be first");
+    assert_eq!(over.rows(), [Row::Lost], "there is no reason for so long");
+    over.others = vec![2_100];
+    assert_eq!(over.in_times(&[(0, 20_000)]), NONE, "it may come yet");
+    over.others = vec![3_000];
+    assert_eq!(over.in_times(&[(0, 20_000)]), [Row::Lost]);
+    let run = [(1_100, Ifup, 1_200), (60_100, Ifdown, 60_200)];
+    assert_eq!(Slow::new(&causes, &run).rows(), NONE);
+    let short = Slow::new(&[(1_000, Added), (2_500, Removed)], &[]);
+    assert_eq!(short.rows(), NONE, "it may not have been started yet");
+}
+
+#[test]
+fn a_service_that_could_run_scripts_may_not_leave_a_setup_of_a_peer_that_is_gone_for_long() {
+    let causes = [(1_000, Added), (5_000, Removed), (60_000, Added)];
+    let mut kept = Slow::new(&causes, &[(1_100, Ifup, 1_200)]);
+    assert_eq!(kept.in_times(&[]), NONE, "it may be the same peer for it");
+    assert_eq!(kept.rows(), [Row::Lost]);
+    kept.history.told = vec![told(millis(5_100), Ifdown)];
+    assert_eq!(kept.rows(), NONE);
+}
+
+#[test]
+fn a_script_that_waits_for_another_one_of_its_lane_is_not_lost() {
+    let causes = [
+        (1_000, Added),
+        (2_000, Removed),
+        (3_000, Added),
+        (9_000, Removed),
+    ];
+    for (end, wanted) in [(8_000, &NONE[..]), (0, &NONE[..]), (5_000, &[Row::Lost])] {
+        let runs = [(1_100, Ifup, 1_200), (2_100, Ifdown, end)];
+        assert_eq!(Slow::new(&causes, &runs).rows(), wanted, "ends at {end}");
+    }
+    let runs = [(1_100, Ifup, 9_000), (9_001, Connect, 9_100)];
+    let mut connects = Slow::new(&causes[..1], &runs);
+    connects.history.has_connection = true;
+    assert_eq!(connects.rows(), NONE, "a command waits for ifup");
+}
+
+#[test]
+fn what_excuses_a_missing_script_at_the_end_excuses_it_before() {
+    let causes = [(1_000, Added), (60_000, Removed)];
+    let mut without = Slow::new(&causes, &[]);
+    without.history.causes[0].certainty = Certainty::WithoutRecord;
+    assert_eq!(without.rows(), NONE);
+    let mut unsure = Slow::new(&causes, &[]);
+    for cause in &mut unsure.history.causes {
+        cause.certainty = Certainty::LastMoment;
+    }
+    assert_eq!(unsure.rows(), NONE);
+    let mut found = Slow::new(&causes, &[(60_100, Ifdown, 60_200)]);
+    found.history.before_service = true;
+    assert_eq!(found.rows(), NONE);
+    let runs = [
+        (1_100, Ifup, 1_200),
+        (1_300, Ifdown, 1_400),
+        (60_100, Ifdown, 60_200),
+    ];
+    let mut asked_for = Slow::new(&causes, &runs);
+    assert!(asked_for.rows().contains(&Row::Lost));
+    asked_for.history.asked = vec![asked(Ifdown, millis(1_250), None)];
+    assert_eq!(asked_for.rows(), NONE);
+    let brief = [(1_000, Added), (2_000, Removed)];
+    let mut noted = Slow::new(&brief, &[(1_100, Ifup, 0)]);
+    noted.history.runs[0].source = Source::Setup;
+    assert_eq!(noted.rows(), NONE, "an order that was never carried out");
 }
 
 #[test]

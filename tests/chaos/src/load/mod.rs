@@ -7,8 +7,10 @@
 //!                                            |                          figures of each peer
 //!                                            '--kills--> [recovery]: when does it work again?
 //!   [scrapes] --connect-cli metrics--> control.sock
+//!   observers, deeds --> [health]: when could the service run scripts?
 //! ```
 
+pub(crate) mod health;
 pub(crate) mod observer;
 pub(crate) mod recovery;
 pub(crate) mod scrapes;
@@ -17,6 +19,7 @@ pub(crate) mod tracks;
 
 use std::path::Path;
 
+use health::Health;
 use observer::Observer;
 use scrapes::Scrapes;
 
@@ -28,6 +31,7 @@ pub(crate) const OBSERVERS: usize = 3;
 pub(crate) struct Load {
     pub(crate) observers: Vec<Observer>,
     pub(crate) scrapes: Scrapes,
+    pub(crate) health: Health,
 }
 
 impl Load {
@@ -37,6 +41,7 @@ impl Load {
         Load {
             observers: (0..OBSERVERS).map(observer).collect(),
             scrapes: Scrapes::default(),
+            health: Health::default(),
         }
     }
 

@@ -18,18 +18,22 @@ use crate::world::database::Peers;
 use crate::world::site::{Beginning, CORE_LOG};
 use crate::{script, scripts_log, told};
 use judge::history::{Histories, PeerHistory};
+use judge::rest::Health;
 use judge::{Row, judge};
 
 /// The report of a run.
 pub(crate) fn report(
-    run: &Run,
+    run: &mut Run,
     single: &Single,
     seed: u64,
     found: Found,
 ) -> anyhow::Result<Report> {
+    let times = run.load.health.times();
+    let run = &*run;
     let histories = histories(run)?;
+    let health = Health::new(times, &histories);
     let end = connect_runtime::clock::now();
-    let mut faults = judge_all(&histories, run.began);
+    let mut faults = judge_all(&histories, &health, run.began);
     faults.extend(of_the_whole(run, found, millis(end.since(run.began))));
     let mut rows: BTreeMap<Row, u64> = BTreeMap::new();
     for fault in &faults {
@@ -123,9 +127,10 @@ fn histories(run: &Run) -> anyhow::Result<Histories> {
     Ok(histories.collect())
 }
 
-fn judge_all(histories: &Histories, began: Monotonic) -> Vec<FoundFault> {
+fn judge_all(histories: &Histories, health: &Health, began: Monotonic) -> Vec<FoundFault> {
     let all = histories.iter();
-    let found = all.flat_map(|(peer, history)| judge(history).into_iter().map(move |f| (peer, f)));
+    let found =
+        all.flat_map(|(peer, history)| judge(history, health).into_iter().map(move |f| (peer, f)));
     found
         .map(|(peer, finding)| FoundFault {
             row: finding.row,

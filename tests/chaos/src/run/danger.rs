@@ -24,6 +24,13 @@ pub(super) struct Danger {
     asked_to_end: Vec<i32>,
 }
 
+impl Danger {
+    /// Whether a process was asked to end and has not ended.
+    pub(super) const fn is_any_ending(&self) -> bool {
+        !self.asked_to_end.is_empty()
+    }
+}
+
 impl Run {
     /// A fault that can take the journal away is about to begin. Whether it may: somebody must know
     /// what is in the journal, and live until it is kept again.

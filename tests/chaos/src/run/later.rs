@@ -56,6 +56,15 @@ impl Later {
         endings.any(|(_, ending)| matches!(ending, Ending::Descriptors(_)))
     }
 
+    /// Whether something suspends a process or takes descriptors away.
+    pub(super) fn will_hold_up(&self) -> bool {
+        let mut endings = self.0.iter();
+        endings.any(|(_, ending)| {
+            let is_other = matches!(ending, Ending::Signal(_, what) if *what != Signal::CONT);
+            !is_other
+        })
+    }
+
     /// Does what is due, or everything if there is no time.
     pub(super) fn step(&mut self, now: Option<Monotonic>) {
         self.0.retain(|(at, ending)| {
@@ -83,5 +92,9 @@ mod tests {
         assert!(!later.will_signal(pid) && later.will_raise(pid) && later.will_raise_any());
         later.step(None);
         assert!(!later.will_raise_any());
+        later.put(second, Ending::Signal(pid, Signal::KILL));
+        assert!(!later.will_hold_up());
+        later.put(second, Ending::Signal(pid, Signal::CONT));
+        assert!(later.will_hold_up());
     }
 }

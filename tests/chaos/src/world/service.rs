@@ -146,6 +146,11 @@ impl Service {
         }
     }
 
+    /// Whether a process is about to end in whose place another was started.
+    pub(crate) const fn has_former(&self) -> bool {
+        !self.former.is_empty()
+    }
+
     /// The process of a part, if it runs.
     pub(crate) fn pid(&self, part: Part) -> Option<i32> {
         if let Some(slot) = self.slots.iter().find(|slot| slot.part == part) {

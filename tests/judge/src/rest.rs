@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Whether a script was lost before the end of a history. The walk through the runs of a pair
+//! allows that a peer comes and goes without a run; here it is looked whether the service could
+//! have run the scripts in between.
+//!
+//! ```text
+//!   the server:   added ------------------------------------------ removed
+//!   the service:  . . away |---- could run scripts ----------------| . .
+//!   its lane:        ifdown ...|  nothing                          |
+//!   another peer:                  GRACE / 2   added   ifup           -> the last one must be ifup
+//! ```
+//!
+//! How slow a machine is nobody knows, so it is not enough that some time has passed: a script of
+//! another peer must have been started whose cause came later. Scripts wait for their places in the
+//! order of their causes.
+
+use std::time::Duration;
+
+use connect_ipc::clock::Monotonic;
+use connect_ipc::setup::{Lane, Pair};
+
+use crate::history::{
+    Asked, Cause, CauseKind, Certainty, Histories, PeerHistory, ScriptRun, Source, Span, Told,
+};
+use crate::{Finding, Row};
+
+/// A time in which the service could run scripts says something only if it is so long: a core that
+/// has come back goes through its peers first, and those that come meanwhile may overtake them.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+/// If the service runs no script of any peer, this time is enough: ten times what the slowest
+/// machine takes that was seen.
+const LONG: Duration = Duration::from_secs(20);
+
+/// That the service has run a script for a cause.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Handled {
+    lane: Lane,
+    caused: Monotonic,
+    started: Monotonic,
+}
+
+/// What is known of the service as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    times: Vec<Span>,
+    handled: Vec<Handled>,
+}
+
+impl Health {
+    /// The service could run scripts in these times, and these are the histories of all peers.
+    #[must_use]
+    pub fn new(times: Vec<Span>, histories: &Histories) -> Self {
+        let mut handled: Vec<Handled> = histories.values().flat_map(handled).collect();
+        handled.sort_by_key(|handled| handled.started);
+        Health { times, handled }
+    }
+}
+
+/// The scripts of a peer that were run for the cause that came last before them.
+fn handled(history: &PeerHistory) -> impl Iterator<Item = Handled> {
+    let scripts = history.runs.iter();
+    let scripts = scripts.filter(|run| run.source == Source::Script);
+    scripts.filter_map(|run| {
+        let mut causes = history.causes.iter();
+        let cause = causes.rfind(|cause| cause.when.from <= run.start)?;
+        let [make, _] = run.kind.pair().scripts();
+        let wanted = match cause.kind {
+            CauseKind::Added => run.kind == make,
+            CauseKind::Removed => run.kind != make,
+            _ => false,
+        };
+        (wanted && cause.certainty == Certainty::Certain).then_some(Handled {
+            lane: run.kind.lane(),
+            caused: cause.when.from,
+            started: run.start,
+        })
+    })
+}
+
+/// Finds the scripts of a pair that were not started although the service could have, before the
+/// server added or removed the peer again.
+pub(crate) fn lost(
+    history: &PeerHistory,
+    pair: Pair,
+    (runs, asked): (&[&ScriptRun], &[&Asked]),
+    health: &Health,
+    findings: &mut Vec<Finding>,
+) {
+    // A setup that no script makes is noted some time later, and may be noted again.
+    if pair == Pair::Hooks || *history.only_undone.get(pair.lane()) {
+        return;
+    }
+    let busy = busy(history, pair.lane());
+    let look = Look {
+        history,
+        pair,
+        runs,
+        asked,
+    };
+    for (index, cause) in history.causes.iter().enumerate() {
+        let later = history.causes.get(index + 1..).unwrap_or_default();
+        let Some(stay) = stay(cause, later) else {
+            continue;
+        };
+        let idle = health.times.iter().flat_map(|time| {
+            let both = Span {
+                from: time.from.max(stay.from),
+                to: time.to.min(stay.to),
+            };
+            idle(both, &busy)
+        });
+        let at = idle.filter_map(|idle| health.proof(pair.lane(), idle));
+        let found = at.filter_map(|at| look.lost_at(at, cause)).next();
+        findings.extend(found);
+    }
+}
+
+impl Health {
+    /// When it was certain, in a time in which a peer's lane was idle, that the service would have
+    /// started a script of it.
+    fn proof(&self, lane: Lane, idle: Span) -> Option<Monotonic> {
+        let mut handled = self.handled.iter();
+        let later = handled.find(|handled| {
+            handled.lane == lane
+                && handled.caused >= idle.from + GRACE / 2
+                && handled.started >= idle.from + GRACE
+        });
+        let proof = later.map(|handled| handled.started);
+        let by_time = idle.from + LONG;
+        let at = proof.map_or(by_time, |proof| proof.min(by_time));
+        (at <= idle.to).then_some(at)
+    }
+}
+
+/// From when until when a cause says how the server has the peer; `None` if it does not say that.
+fn stay(cause: &Cause, later: &[Cause]) -> Option<Span> {
+    let changes = |cause: &&Cause| matches!(cause.kind, CauseKind::Added | CauseKind::Removed);
+    let is_sure = cause.certainty != Certainty::LastMoment;
+    let ends = later.iter().filter(changes).map(|cause| cause.when.from);
+    (is_sure && changes(&cause)).then(|| Span {
+        from: cause.when.to,
+        to: ends.min().unwrap_or(Monotonic(u64::MAX)),
+    })
+}
+
+/// When scripts were under way for which another one of this lane has to wait, in the order of
+/// their starts. One that did not write its end may have lasted until the next one of its lane.
+fn busy(history: &PeerHistory, lane: Lane) -> Vec<Span> {
+    let awaits = |run: &&ScriptRun| lane == Lane::Connection || run.kind.lane() == lane;
+    let end = |run: &ScriptRun| {
+        let next = history.runs.iter().filter(|other| {
+            other.kind.lane() == run.kind.lane()
+                && other.start > run.start
+                && other.source == Source::Script
+        });
+        let next = next.map(|other| other.start).min();
+        run.end.or(next).unwrap_or(Monotonic(u64::MAX))
+    };
+    let scripts = history.runs.iter().filter(awaits);
+    let scripts = scripts.filter(|run| run.source != Source::Setup);
+    let mut busy: Vec<Span> = scripts
+        .map(|run| Span {
+            from: run.start,
+            to: end(run),
+        })
+        .collect();
+    busy.sort_by_key(|span| span.from);
+    busy
+}
+
+/// The parts of a time in which none of these scripts was under way.
+fn idle(time: Span, busy: &[Span]) -> Vec<Span> {
+    let (mut parts, mut from) = (Vec::new(), time.from);
+    for span in busy {
+        parts.push(Span {
+            from,
+            to: span.from.min(time.to),
+        });
+        from = from.max(span.to);
+    }
+    parts.push(Span { from, to: time.to });
+    parts.retain(|part| part.from < part.to);
+    parts
+}
+
+/// What is looked at.
+struct Look<'a> {
+    history: &'a PeerHistory,
+    pair: Pair,
+    runs: &'a [&'a ScriptRun],
+    asked: &'a [&'a Asked],
+}
+
+impl Look<'_> {
+    /// What was lost if the last script by then is not the one that this cause is due.
+    fn lost_at(&self, at: Monotonic, cause: &Cause) -> Option<Finding> {
+        let [make, undo] = self.pair.scripts();
+        let mut scripts = self.runs.iter().filter(|run| run.source != Source::Setup);
+        let last = scripts.rfind(|run| run.start <= at);
+        let is_made = last.map_or(self.history.before_service, |run| run.kind == make);
+        let wanted = cause.kind == CauseKind::Added;
+        if wanted == is_made || (wanted && cause.certainty == Certainty::WithoutRecord) {
+            return None;
+        }
+        let missing = if wanted { make } else { undo };
+        let since = last.map_or(Monotonic(0), |run| run.start);
+        let excuses =
+            |told: &Told| told.kind == missing && told.when.to >= since && told.when.from <= at;
+        // The last one may be an operator's, and change nothing.
+        let is_meant = |asked: &&Asked| {
+            last.is_some_and(|run| asked.kind == run.kind && asked.at <= run.start)
+        };
+        if self.history.told.iter().any(excuses) || self.asked.iter().any(is_meant) {
+            return None;
+        }
+        let has = if wanted { "has" } else { "does not have" };
+        let last = last.map_or("none", |run| run.kind.name());
+        Some(Finding {
+            row: Row::Lost,
+            at,
+            text: format!(
+                "{} is lost: the server {has} the peer, the service could run scripts, and the \
+                 last one is {last}",
+                missing.name()
+            ),
+        })
+    }
+}
