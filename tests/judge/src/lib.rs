@@ -3,6 +3,7 @@
 //! how long something took, with one exception ([`rest`]). And whether a value that was measured
 //! again and again grows ([`slope`]).
 
+mod ends;
 pub mod history;
 pub mod noted;
 mod operators;
@@ -33,6 +34,8 @@ pub enum Row {
     Overlapping,
     /// Scripts ran in another order than that of their causes.
     OutOfOrder,
+    /// A script was ended before its own end, and not by a rule of the service.
+    CutShort,
     /// A process, socket or file was left that nothing watches or needs.
     Orphaned,
     /// At the end a peer with a record that says so was not watched.
@@ -49,11 +52,12 @@ pub enum Row {
 
 impl Row {
     /// All of them.
-    pub const ALL: [Row; 10] = [
+    pub const ALL: [Row; 11] = [
         Row::Doubled,
         Row::Lost,
         Row::Overlapping,
         Row::OutOfOrder,
+        Row::CutShort,
         Row::Orphaned,
         Row::Unwatched,
         Row::Unsettled,
@@ -69,6 +73,7 @@ impl Row {
             Row::Lost => "lost",
             Row::Overlapping => "overlapping",
             Row::OutOfOrder => "out of order",
+            Row::CutShort => "cut short",
             Row::Orphaned => "orphaned",
             Row::Unwatched => "unwatched",
             Row::Unsettled => "unsettled",
@@ -103,6 +108,7 @@ pub fn judge(history: &PeerHistory, health: &Health) -> Vec<Finding> {
 fn judge_lane(history: &PeerHistory, lane: Lane, health: &Health) -> Vec<Finding> {
     let mut findings = Vec::new();
     let runs = order::runs_of(history, lane, &mut findings);
+    ends::cut_short(history, &runs, &mut findings);
     let pairs = Pair::ALL.into_iter().filter(|pair| {
         let is_there = *pair != Pair::Hooks || history.has_hooks;
         pair.lane() == lane && is_there

@@ -193,7 +193,11 @@ fn a_script_that_waits_for_another_one_of_its_lane_is_not_lost() {
         (3_000, Added),
         (9_000, Removed),
     ];
-    for (end, wanted) in [(8_000, &NONE[..]), (0, &NONE[..]), (5_000, &[Row::Lost])] {
+    for (end, wanted) in [
+        (8_000, &NONE[..]),
+        (0, &[Row::CutShort]),
+        (5_000, &[Row::Lost]),
+    ] {
         let runs = [(1_100, Ifup, 1_200), (2_100, Ifdown, end)];
         assert_eq!(Slow::new(&causes, &runs).rows(), wanted, "ends at {end}");
     }
@@ -341,7 +345,8 @@ fn a_connect_that_was_ended_before_it_wrote_its_start_counts_as_started() {
     let twice = [(11, Connect, STARTED, 5), (12, Connect, STARTED, 6)];
     let mut doubled = journal(history(&causes[..1], &[(2, Ifup, 4)]), &twice);
     doubled.has_connection = true;
-    assert_eq!(rows(&doubled), [Row::Doubled]);
+    let wanted = [Row::CutShort, Row::CutShort, Row::Doubled];
+    assert_eq!(rows(&doubled), wanted);
 }
 
 #[test]
@@ -369,6 +374,12 @@ fn an_ifdown_without_an_ifup_in_the_record_is_run_for_each_setup_that_was_noted(
 /// The helper was held up, and wrote both down together.
 #[test]
 fn what_the_journal_has_may_be_older_than_what_was_told_of_the_script_that_follows() {
+    // No script has written its start.
+    let rows = |history: &PeerHistory| {
+        let mut found = rows(history);
+        found.retain(|row| *row != Row::CutShort);
+        found
+    };
     for (undone, what) in [(true, NotedKind::Made), (false, STARTED)] {
         let mut lost = history(&[(1, Added), (5, Removed)], &[]);
         lost.only_undone.interface = undone;
@@ -476,9 +487,36 @@ fn scripts_of_a_lane_at_the_same_time_overlap() {
 fn a_script_that_found_another_alive_overlaps_though_that_one_wrote_no_end() {
     let causes = [(1, Added), (3, Removed)];
     let mut history = history(&causes, &[(2, Ifup, 0), (4, Ifdown, 5)]);
-    assert_eq!(rows(&history), NONE);
+    assert_eq!(rows(&history), [Row::CutShort]);
     history.runs[1].beside_another = true;
-    assert_eq!(rows(&history), [Row::Overlapping]);
+    assert_eq!(rows(&history), [Row::Overlapping, Row::CutShort]);
+}
+
+#[test]
+fn only_a_connect_may_be_ended_and_only_for_a_reason() {
+    let up = [(2, Ifup, 3), (4, Connect, 0)];
+    let mut alone = history(&[(1, Added)], &up);
+    alone.has_connection = true;
+    assert_eq!(rows(&alone), [Row::CutShort]);
+    let down = [(7, Disconnect, 8), (9, Ifdown, 10)];
+    let runs = [&up[..], &down].concat();
+    let mut removed = history(&[(1, Added), (5, Removed)], &runs);
+    removed.has_connection = true;
+    assert_eq!(rows(&removed), NONE);
+    removed.causes[1].when = at_once(3);
+    assert_eq!(
+        rows(&removed),
+        NONE,
+        "it was ended before it wrote its start, or right after"
+    );
+    removed.runs[2].end = None;
+    assert_eq!(rows(&removed), [Row::CutShort], "the disconnect");
+    let mut again = history(
+        &[(1, Added), (5, Reconnecting)],
+        &[(2, Ifup, 3), (4, Connect, 0), (6, Connect, 7)],
+    );
+    again.has_connection = true;
+    assert_eq!(rows(&again), NONE);
 }
 
 #[test]
