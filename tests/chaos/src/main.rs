@@ -23,6 +23,7 @@ mod scripts_log;
 mod settling;
 mod told;
 mod truth;
+mod untold;
 mod world;
 
 use std::process::ExitCode;

@@ -5,11 +5,13 @@
 //! ```text
 //!   observe.sock --state, every event--> [observer], three threads --> [stream]: gaps, doubles,
 //!                                            |                          figures of each peer
+//!                                            |--> [accord]: are all told the same?
 //!                                            '--kills--> [recovery]: when does it work again?
 //!   [scrapes] --connect-cli metrics--> control.sock
 //!   observers, deeds --> [health]: when could the service run scripts?
 //! ```
 
+pub(crate) mod accord;
 pub(crate) mod health;
 pub(crate) mod observer;
 pub(crate) mod recovery;
@@ -19,6 +21,7 @@ pub(crate) mod tracks;
 
 use std::path::Path;
 
+use accord::Accord;
 use health::Health;
 use observer::Observer;
 use scrapes::Scrapes;
@@ -37,7 +40,8 @@ pub(crate) struct Load {
 impl Load {
     /// Starts the observers.
     pub(crate) fn start(runtime: &Path) -> Self {
-        let observer = |_| Observer::start(&runtime.join("observe.sock"));
+        let accord = Accord::default();
+        let observer = |_| Observer::start(&runtime.join("observe.sock"), accord.clone());
         Load {
             observers: (0..OBSERVERS).map(observer).collect(),
             scrapes: Scrapes::default(),

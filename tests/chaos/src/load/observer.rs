@@ -15,6 +15,7 @@ use connect_ipc::event_filter::{EventFilter, EventKinds};
 use connect_ipc::hello::{Hello, Role};
 use connect_runtime::clock;
 
+use super::accord::Accord;
 use super::recovery::Recovery;
 use super::stream::Stream;
 
@@ -41,8 +42,11 @@ pub(crate) struct Observer {
 
 impl Observer {
     /// Starts the thread.
-    pub(crate) fn start(socket: &Path) -> Self {
-        let seen = Arc::new(Mutex::new(Seen::default()));
+    pub(crate) fn start(socket: &Path, accord: Accord) -> Self {
+        let seen = Arc::new(Mutex::new(Seen {
+            stream: Stream::new(accord),
+            recovery: Recovery::default(),
+        }));
         let over = Arc::new(AtomicBool::new(false));
         let thread = Thread {
             socket: socket.to_owned(),

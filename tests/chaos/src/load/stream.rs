@@ -7,7 +7,11 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Reply, ServerLink};
 use connect_ipc::event::{Event, EventKind};
 use connect_ipc::hello::Role;
+use connect_ipc::scripts::ScriptKind;
+use connect_ipc::setup::Lane;
+use connect_runtime::start_time;
 
+use super::accord::{Accord, Core};
 use super::tracks::Tracks;
 use judge::noted::Heard;
 
@@ -40,6 +44,12 @@ pub(crate) struct Stream {
     /// Whether the state is complete, so that no event may be missing from now on.
     live: bool,
     pub(crate) oddities: Vec<Oddity>,
+    /// What all observers were told.
+    accord: Accord,
+    /// Which core tells it.
+    core: Option<Core>,
+    /// The scripts that were told as started on this connection and not as ended.
+    under_way: BTreeMap<(String, Lane), ScriptKind>,
     /// The scripts that have started, by peer.
     pub(crate) started: BTreeMap<String, Vec<Heard>>,
     pub(crate) events: u64,
@@ -49,6 +59,14 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    /// A stream of one of several observers.
+    pub(crate) fn new(accord: Accord) -> Self {
+        Stream {
+            accord,
+            ..Stream::default()
+        }
+    }
+
     /// Takes one reply; says whether it tells that a peer has answered a ping.
     pub(crate) fn take(&mut self, reply: Reply, now: Monotonic) -> bool {
         match reply {
@@ -64,9 +82,16 @@ impl Stream {
                     joins: self.view.joins + 1,
                 };
                 self.tracks = Tracks::default();
+                // A core that has ended meanwhile tells nothing more.
+                let start = self.view.core.and_then(start_time::of);
+                self.core = self.view.core.zip(start);
             }
             Reply::Peers(rows) => self.tracks.begin(&rows),
             Reply::Live { seq } => {
+                if let Some(last) = self.last.filter(|last| seq < *last) {
+                    let text = format!("the state goes up to event {seq}, after event {last}");
+                    self.oddities.push(Oddity { at: now, text });
+                }
                 self.live = true;
                 self.last = Some(seq);
             }
@@ -75,6 +100,7 @@ impl Stream {
                 self.last = self.last.map(|last| last + events);
                 // What was left out is missing from the figures.
                 self.tracks.spoil();
+                self.under_way.clear();
             }
             Reply::Event(event) => return self.event(&event, now),
             _ => {}
@@ -94,6 +120,10 @@ impl Stream {
             self.oddities.push(Oddity { at: now, text });
         }
         self.last = Some(event.seq);
+        if self.core.is_some_and(|core| !self.accord.take(core, event)) {
+            let text = format!("event {} is another one for another observer", event.seq);
+            self.oddities.push(Oddity { at: now, text });
+        }
         self.tracks.event(event);
         match &event.kind {
             EventKind::HelperConnected { helper, pid } => self.helper(*helper, *pid),
@@ -105,6 +135,7 @@ impl Stream {
             EventKind::Lost {} => self.view.joined = false,
             EventKind::Started { script, pid } => {
                 let peer = event.peer.clone().unwrap_or_default();
+                self.begin_script(&peer, *script, now);
                 let heard = Heard {
                     kind: *script,
                     pid: *pid,
@@ -112,10 +143,29 @@ impl Stream {
                 };
                 self.started.entry(peer).or_default().push(heard);
             }
+            EventKind::Ended { script, .. } => self.end_script(event.peer.as_deref(), *script),
             EventKind::Reply { .. } => return true,
             _ => {}
         }
         false
+    }
+
+    /// A script was told as started: then the one of its lane before it was told as ended.
+    fn begin_script(&mut self, peer: &str, script: ScriptKind, at: Monotonic) {
+        let lane = (peer.to_owned(), script.lane());
+        if let Some(before) = self.under_way.insert(lane, script) {
+            let (script, before) = (script.name(), before.name());
+            let text = format!("{script} of {peer} has started, and {before} has not ended");
+            self.oddities.push(Oddity { at, text });
+        }
+    }
+
+    /// A script was told as ended, perhaps one that had started before this connection, or never.
+    fn end_script(&mut self, peer: Option<&str>, script: ScriptKind) {
+        let lane = (peer.unwrap_or_default().to_owned(), script.lane());
+        if self.under_way.get(&lane) == Some(&script) {
+            self.under_way.remove(&lane);
+        }
     }
 
     fn helper(&mut self, helper: Role, pid: Option<i32>) {
@@ -135,6 +185,8 @@ impl Stream {
         };
         self.last = None;
         self.live = false;
+        self.core = None;
+        self.under_way.clear();
     }
 
     /// Whether it has the state and gets the events that follow.
@@ -156,6 +208,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use connect_ipc::scripts::Ended;
 
     fn event(seq: u64, kind: EventKind) -> Reply {
         Reply::Event(Event {
@@ -193,6 +246,48 @@ mod tests {
         stream.closed();
         stream.take(event(1, EventKind::Lost {}), at);
         assert_eq!(texts(&stream).len(), 2, "another core counts from 1");
+    }
+
+    #[test]
+    fn a_state_that_is_older_than_an_event_before_it_is_found() {
+        let mut stream = Stream::default();
+        stream.take(event(5, EventKind::Lost {}), Monotonic(1));
+        stream.take(Reply::Live { seq: 5 }, Monotonic(1));
+        assert!(texts(&stream).is_empty());
+        stream.take(Reply::Live { seq: 4 }, Monotonic(1));
+        assert_eq!(
+            texts(&stream),
+            ["the state goes up to event 4, after event 5"]
+        );
+    }
+
+    #[test]
+    fn a_script_that_is_told_as_started_beside_another_one_of_its_lane_is_found() {
+        let mut stream = Stream::default();
+        let mut seq = 0;
+        let mut tell = |kind| {
+            seq += 1;
+            let event = Event {
+                seq,
+                at_ms: 0,
+                peer: Some("p".to_owned()),
+                kind,
+            };
+            stream.take(Reply::Event(event), Monotonic(1));
+            stream.oddities.len()
+        };
+        let started = |script| EventKind::Started { script, pid: 7 };
+        let ended = |script| EventKind::Ended {
+            script,
+            end: Ended::Exited(0),
+        };
+        assert_eq!(tell(ended(ScriptKind::Ifup)), 0, "it had started before");
+        assert_eq!(tell(started(ScriptKind::Ifup)), 0);
+        assert_eq!(tell(started(ScriptKind::Connect)), 0, "another lane");
+        assert_eq!(tell(ended(ScriptKind::Ifdown)), 0, "it was never started");
+        assert_eq!(tell(ended(ScriptKind::Ifup)), 0);
+        assert_eq!(tell(started(ScriptKind::Ifdown)), 0);
+        assert_eq!(tell(started(ScriptKind::Ifup)), 1);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::run::Run;
 use crate::settling::Found;
 use crate::world::database::Peers;
 use crate::world::site::{Beginning, CORE_LOG};
-use crate::{script, scripts_log, told};
+use crate::{script, scripts_log, told, untold};
 use judge::history::{Histories, PeerHistory};
 use judge::rest::Health;
 use judge::{Row, judge};
@@ -31,9 +31,17 @@ pub(crate) fn report(
     let times = run.load.health.times();
     let run = &*run;
     let histories = histories(run)?;
+    let mut oddities = figures::oddities(run);
+    oddities.extend(untold::oddities(run, &histories, &times));
     let health = Health::new(times, &histories);
     let end = connect_runtime::clock::now();
     let mut faults = judge_all(&histories, &health, run.began);
+    faults.extend(oddities.into_iter().map(|oddity| FoundFault {
+        row: Row::Events,
+        peer: None,
+        at: millis(oddity.at.since(run.began)),
+        text: oddity.text,
+    }));
     faults.extend(of_the_whole(run, found, millis(end.since(run.began))));
     let mut rows: BTreeMap<Row, u64> = BTreeMap::new();
     for fault in &faults {
@@ -162,14 +170,6 @@ fn of_the_whole(run: &Run, found: Found, at: u64) -> Vec<FoundFault> {
     for part in run.samples.reports() {
         let leaks = part.leaks.into_iter();
         faults.extend(leaks.map(|text| fault(Row::Leaks, None, text)));
-    }
-    for oddity in figures::oddities(run) {
-        faults.push(FoundFault {
-            row: Row::Events,
-            peer: None,
-            at: millis(oddity.at.since(run.began)),
-            text: oddity.text,
-        });
     }
     for Difference { peer, text } in differences {
         let text = format!("{peer}: {text}");
