@@ -118,11 +118,11 @@ pub(crate) fn main(single: &Single) -> anyhow::Result<Verdict> {
     let plan = Plan::new(seed, single.layout, setting.pace, &setting.only);
     run.faults(plan, single)?;
     let rest = settling::settle(&mut run)?;
-    let differences = settling::examine(&mut run, &rest);
+    let examined = settling::examine(&mut run, &rest)?;
     let left = settling::stop(&mut run);
     let found = Found {
         rest,
-        differences,
+        examined,
         left,
     };
     if setting.keep {

@@ -10,6 +10,7 @@ use connect_ipc::control::ServerLink;
 use connect_runtime::clock;
 
 use crate::figures::{self, Difference};
+use crate::load::scrapes;
 use crate::run::Run;
 use crate::script;
 use crate::world::leftovers;
@@ -44,20 +45,32 @@ pub(crate) struct Rest {
     pub(crate) unrest: Option<String>,
 }
 
-/// Looks at what processes need at rest, and compares the figures.
-pub(crate) fn examine(run: &mut Run, rest: &Rest) -> Vec<Difference> {
+/// What was looked up at rest.
+#[derive(Debug, Default)]
+pub(crate) struct Examined {
+    pub(crate) differences: Vec<Difference>,
+    /// What is wrong with the metrics.
+    pub(crate) scrape: Option<String>,
+}
+
+/// Looks at what processes need at rest, compares the figures, and scrapes once more.
+pub(crate) fn examine(run: &mut Run, rest: &Rest) -> anyhow::Result<Examined> {
     let until = clock::now() + COUNTING;
     while !run.samples.end(&run.world.service) && clock::now() < until {
         std::thread::sleep(LOOK_EVERY);
     }
     if rest.unrest.is_some() {
         // Then that is the fault.
-        return Vec::new();
+        return Ok(Examined::default());
     }
-    rest.status
-        .as_ref()
-        .map(|status| figures::compare(run, rest.earlier.as_ref(), status))
-        .unwrap_or_default()
+    let Some(status) = &rest.status else {
+        return Ok(Examined::default());
+    };
+    let world = &run.world;
+    Ok(Examined {
+        differences: figures::compare(run, rest.earlier.as_ref(), status),
+        scrape: scrapes::at_rest(&world.site, &world.processes, status)?,
+    })
 }
 
 /// What was left, each in words.
@@ -67,7 +80,7 @@ pub(crate) type Left = Vec<String>;
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) rest: Rest,
-    pub(crate) differences: Vec<Difference>,
+    pub(crate) examined: Examined,
     pub(crate) left: Left,
 }
 

@@ -42,6 +42,10 @@ pub enum Row {
     Unwatched,
     /// At the end the service did not come to rest.
     Unsettled,
+    /// The service was not seen to work again after a death.
+    Unrecovered,
+    /// The metrics were never told, or tell something else than the state.
+    Scrapes,
     /// A process needs more and more memory, or has more descriptors at rest than before.
     Leaks,
     /// An observer got an event twice, or did not get one that nobody said was left out.
@@ -52,7 +56,7 @@ pub enum Row {
 
 impl Row {
     /// All of them.
-    pub const ALL: [Row; 11] = [
+    pub const ALL: [Row; 13] = [
         Row::Doubled,
         Row::Lost,
         Row::Overlapping,
@@ -61,6 +65,8 @@ impl Row {
         Row::Orphaned,
         Row::Unwatched,
         Row::Unsettled,
+        Row::Unrecovered,
+        Row::Scrapes,
         Row::Leaks,
         Row::Events,
         Row::Figures,
@@ -77,6 +83,8 @@ impl Row {
             Row::Orphaned => "orphaned",
             Row::Unwatched => "unwatched",
             Row::Unsettled => "unsettled",
+            Row::Unrecovered => "unrecovered",
+            Row::Scrapes => "scrapes",
             Row::Leaks => "leaks",
             Row::Events => "events",
             Row::Figures => "figures",

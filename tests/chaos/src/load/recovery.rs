@@ -74,9 +74,15 @@ impl Recovery {
         });
     }
 
-    /// How many deaths there were from which the service has not recovered.
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiting.len()
+    /// The deaths from which the service has not recovered, in words.
+    pub(crate) fn unrecovered(&self) -> Vec<String> {
+        let waiting = self.waiting.iter();
+        waiting
+            .map(|waiting| match waiting.death {
+                Death::Part(part, pid) => format!("the {} (process {pid})", part.name()),
+                Death::Server => "the server".to_owned(),
+            })
+            .collect()
     }
 }
 
@@ -119,11 +125,11 @@ mod tests {
         assert_eq!(recovery.times["pinger"], [31]);
         recovery.died(Death::Server, view(1, Some(4), 1), at(50));
         recovery.look(view(1, Some(4), 1), true, at(51));
-        assert_eq!(recovery.waiting(), 1);
+        assert_eq!(recovery.unrecovered(), ["the server"]);
         recovery.look(view(1, Some(4), 2), true, at(60));
         assert_eq!(
-            (recovery.waiting(), &recovery.times["server"]),
-            (0, &vec![10])
+            (recovery.unrecovered(), &recovery.times["server"]),
+            (Vec::new(), &vec![10])
         );
     }
 

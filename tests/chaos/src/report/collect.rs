@@ -92,7 +92,6 @@ fn load(run: &Run) -> LoadReport {
         load.connections += seen.stream.connections;
         load.events += seen.stream.events;
         load.dropped += seen.stream.dropped;
-        load.unrecovered += seen.recovery.waiting() as u64;
     }
     load
 }
@@ -153,7 +152,7 @@ fn judge_all(histories: &Histories, health: &Health, began: Monotonic) -> Vec<Fo
 fn of_the_whole(run: &Run, found: Found, at: u64) -> Vec<FoundFault> {
     let Found {
         rest,
-        differences,
+        examined,
         left,
     } = found;
     let fault = |row, peer, text| FoundFault {
@@ -171,7 +170,17 @@ fn of_the_whole(run: &Run, found: Found, at: u64) -> Vec<FoundFault> {
         let leaks = part.leaks.into_iter();
         faults.extend(leaks.map(|text| fault(Row::Leaks, None, text)));
     }
-    for Difference { peer, text } in differences {
+    let first = run.load.observers.first();
+    for death in first.map_or_else(Vec::new, |it| it.seen().recovery.unrecovered()) {
+        let text = format!("the service was not seen to work again after the death of {death}");
+        faults.push(fault(Row::Unrecovered, None, text));
+    }
+    faults.extend(examined.scrape.map(|text| fault(Row::Scrapes, None, text)));
+    if run.load.scrapes.is_never_answered() {
+        let text = format!("none of {} scrapes was answered", run.load.scrapes.made);
+        faults.push(fault(Row::Scrapes, None, text));
+    }
+    for Difference { peer, text } in examined.differences {
         let text = format!("{peer}: {text}");
         faults.push(fault(Row::Figures, Some(peer), text));
     }

@@ -65,8 +65,6 @@ pub(crate) struct LoadReport {
     pub(crate) dropped: u64,
     pub(crate) scrapes: u64,
     pub(crate) scrapes_answered: u64,
-    /// Deaths after which the service was not seen to work again.
-    pub(crate) unrecovered: u64,
 }
 
 /// A run.
