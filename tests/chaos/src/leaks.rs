@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Memory and descriptors of the service's processes, once a second. In the end a line is fitted to
-//! the memory over the longest life of each part, and the descriptors at rest are compared with
-//! those at rest in the beginning.
+//! each over the longest life of each part, and the descriptors at rest are compared with those at
+//! rest in the beginning.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
-use judge::slope::fit;
+use judge::slope::{Slope, fit};
 use serde::{Deserialize, Serialize};
 
 use crate::world::descriptors;
@@ -33,13 +33,25 @@ const ERRORS: f64 = 4.0;
 /// some twenty bytes for each ping of five minutes.
 const RISE_KIB: f64 = 1024.0;
 
+/// How much the line of the descriptors must rise in all: each script that runs has three, and how
+/// many run changes all the time.
+const RISE_DESCRIPTORS: f64 = 30.0;
+
+/// A look at a process.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    /// Seconds since the first look.
+    at: f64,
+    kib: f64,
+    descriptors: f64,
+}
+
 /// A process from its first to its last look.
 #[derive(Debug)]
 struct Life {
     part: Part,
     began: Monotonic,
-    /// Seconds since the first look, and KiB.
-    samples: Vec<(f64, f64)>,
+    samples: Vec<Sample>,
 }
 
 /// All looks.
@@ -62,13 +74,23 @@ pub(crate) struct PartReport {
     /// Resident memory at the first and the last look, in KiB.
     pub(crate) first_kib: f64,
     pub(crate) last_kib: f64,
-    /// How much the fitted line rises in a minute, in KiB; `None` if there were too few looks.
+    /// How much the fitted line rises in a minute, in KiB; `None` if there were too few looks, so
+    /// that nobody knows whether the part leaks.
     pub(crate) kib_a_minute: Option<f64>,
+    /// The same of the open descriptors.
+    pub(crate) descriptors_a_minute: Option<f64>,
     /// Open descriptors at rest.
     pub(crate) descriptors_before: u64,
     pub(crate) descriptors_after: u64,
     /// What is clearly a leak.
     pub(crate) leaks: Vec<String>,
+}
+
+impl PartReport {
+    /// Whether a life was long enough to say that the part does not leak.
+    pub(crate) const fn is_judged(&self) -> bool {
+        self.kib_a_minute.is_some() && self.descriptors_a_minute.is_some()
+    }
 }
 
 impl Samples {
@@ -89,7 +111,13 @@ impl Samples {
                 samples: Vec::new(),
             });
             let at = now.since(life.began).as_secs_f64();
-            life.samples.push((at, kib));
+            // One that has ended meanwhile has none, and is not looked at again.
+            let descriptors = f64::from(u32::try_from(descriptors::count(pid)).unwrap_or(u32::MAX));
+            life.samples.push(Sample {
+                at,
+                kib,
+                descriptors,
+            });
         }
     }
 
@@ -144,40 +172,58 @@ fn resident(pid: i32) -> Option<f64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-fn report(part: Part, samples: &[(f64, f64)], descriptors: (u64, u64)) -> PartReport {
-    let kib = |sample: Option<&(f64, f64)>| sample.map_or(0.0, |sample| sample.1);
-    let last = samples.last();
-    let from = last.map_or(WARM, |last| WARM.max(last.0 * WARM_PART));
-    let warm: Vec<_> = samples.iter().filter(|it| it.0 >= from).copied().collect();
-    let line = if warm.len() < POINTS {
+/// How a value rises over a life, once its beginning is over; `None` if that is too short.
+fn line(samples: &[Sample], of: fn(&Sample) -> f64) -> Option<Slope> {
+    let from = samples
+        .last()
+        .map_or(WARM, |last| WARM.max(last.at * WARM_PART));
+    let warm = samples.iter().filter(|it| it.at >= from);
+    let points: Vec<_> = warm.map(|it| (it.at, of(it))).collect();
+    if points.len() < POINTS {
         None
     } else {
-        fit(&warm)
-    };
+        fit(&points)
+    }
+}
+
+/// Whether a value clearly grows, by so much in all.
+fn grows(line: Option<Slope>, rise: f64) -> bool {
+    line.is_some_and(|line| line.slope > ERRORS * line.error && line.slope * line.length > rise)
+}
+
+fn report(part: Part, samples: &[Sample], descriptors: (u64, u64)) -> PartReport {
+    let kib = |sample: Option<&Sample>| sample.map_or(0.0, |sample| sample.kib);
+    let last = samples.last();
+    let memory = line(samples, |sample| sample.kib);
+    let open = line(samples, |sample| sample.descriptors);
+    let a_minute = |line: Option<Slope>| line.map(|line| line.slope * 60.0);
+    let name = part.name();
     let mut leaks = Vec::new();
-    if let Some(line) = line
-        && line.slope > ERRORS * line.error
-        && line.slope * line.length > RISE_KIB
-    {
+    if grows(memory, RISE_KIB) {
+        let rise = a_minute(memory).unwrap_or_default();
         leaks.push(format!(
-            "the memory of the {} grows by {:.0} KiB a minute",
-            part.name(),
-            line.slope * 60.0
+            "the memory of the {name} grows by {rise:.0} KiB a minute"
+        ));
+    }
+    if grows(open, RISE_DESCRIPTORS) {
+        let rise = a_minute(open).unwrap_or_default();
+        leaks.push(format!(
+            "the {name} has {rise:.0} descriptors more each minute"
         ));
     }
     let (before, after) = descriptors;
     if before < after {
         leaks.push(format!(
-            "the {} has {after} descriptors open at rest, and had {before} in the beginning",
-            part.name()
+            "the {name} has {after} descriptors open at rest, and had {before} in the beginning"
         ));
     }
     PartReport {
-        part: part.name().to_owned(),
-        seconds: last.map_or(0.0, |last| last.0),
+        part: name.to_owned(),
+        seconds: last.map_or(0.0, |last| last.at),
         first_kib: kib(samples.first()),
         last_kib: kib(last),
-        kib_a_minute: line.map(|line| line.slope * 60.0),
+        kib_a_minute: a_minute(memory),
+        descriptors_a_minute: a_minute(open),
         descriptors_before: before,
         descriptors_after: after,
         leaks,
@@ -189,14 +235,19 @@ mod tests {
     use super::*;
 
     /// A life of so many seconds, in which the memory grows as said.
-    fn samples(seconds: u32, kib: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
+    fn samples(seconds: u32, kib: impl Fn(f64) -> f64) -> Vec<Sample> {
         let at = (0..seconds).map(f64::from);
-        at.map(|at| (at, kib(at))).collect()
+        let sample = |at| Sample {
+            at,
+            kib: kib(at),
+            descriptors: 9.0,
+        };
+        at.map(sample).collect()
     }
 
     #[test]
     fn a_steady_growth_is_a_leak_and_steps_of_the_allocator_are_none() {
-        let leaks = |samples: &[(f64, f64)]| report(Part::Core, samples, (9, 9)).leaks;
+        let leaks = |samples: &[Sample]| report(Part::Core, samples, (9, 9)).leaks;
         let steady = samples(120, |at| 9_000.0 + 20.0 * at);
         assert_eq!(
             leaks(&steady),
@@ -207,6 +258,24 @@ mod tests {
         assert!(leaks(&warm).is_empty(), "that was the beginning");
         let step = samples(120, |at| if at < 60.0 { 9_000.0 } else { 9_500.0 });
         assert!(leaks(&step).is_empty());
+    }
+
+    #[test]
+    fn descriptors_that_become_more_and_more_are_a_leak() {
+        let leaks = |open: &dyn Fn(f64) -> f64| {
+            let mut samples = samples(120, |_| 9_000.0);
+            for sample in &mut samples {
+                sample.descriptors = open(sample.at);
+            }
+            report(Part::Scripts, &samples, (9, 9)).leaks
+        };
+        let found = leaks(&|at| 20.0 + at / 2.0);
+        assert_eq!(
+            found,
+            ["the script helper has 30 descriptors more each minute"]
+        );
+        assert!(leaks(&|at| 20.0 + at % 7.0).is_empty());
+        assert!(leaks(&|at| 20.0 + at / 10.0).is_empty(), "too few to tell");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use connect_ipc::control::PeerState;
 use super::{FoundFault, LoadReport, Narrative, Report, narrative};
 use crate::faults::FULL_DISK;
 use crate::figures::{self, Difference};
+use crate::leaks::PartReport;
 use crate::options::Single;
 use crate::run::Run;
 use crate::settling::Found;
@@ -43,10 +44,7 @@ pub(crate) fn report(
         text: oddity.text,
     }));
     faults.extend(of_the_whole(run, found, millis(end.since(run.began))));
-    let mut rows: BTreeMap<Row, u64> = BTreeMap::new();
-    for fault in &faults {
-        *rows.entry(fault.row).or_default() += 1;
-    }
+    let rows = rows(&faults, &run.samples.reports());
     let count = |of: fn(&PeerHistory) -> usize| histories.values().map(|it| of(it) as u64).sum();
     let kept = single.setting.keep;
     Ok(Report {
@@ -72,6 +70,15 @@ pub(crate) fn report(
         faults,
         directory: kept.then(|| run.world.site.directory.display().to_string()),
     })
+}
+
+/// How many faults of each kind there are. Whether memory leaks is not known if no life of a part
+/// was long enough.
+fn rows(faults: &[FoundFault], parts: &[PartReport]) -> BTreeMap<Row, Option<u64>> {
+    let count = |row: Row| faults.iter().filter(|fault| fault.row == row).count() as u64;
+    let is_judged = |row: Row| row != Row::Leaks || parts.iter().all(PartReport::is_judged);
+    let figure = |row: Row| Some(count(row)).filter(|count| *count > 0 || is_judged(row));
+    Row::ALL.map(|row| (row, figure(row))).into()
 }
 
 /// How long it took after each death until the service worked again.

@@ -90,7 +90,8 @@ pub(crate) struct Report {
     pub(crate) requests: u64,
     /// Runs of which the service said that nobody knows what happened to them.
     pub(crate) told: u64,
-    pub(crate) rows: BTreeMap<Row, u64>,
+    /// How many faults of each kind there are; `None` if that was not judged.
+    pub(crate) rows: BTreeMap<Row, Option<u64>>,
     pub(crate) faults: Vec<FoundFault>,
     pub(crate) histories: Vec<Narrative>,
     /// The directory, if it was kept.
@@ -100,7 +101,15 @@ pub(crate) struct Report {
 impl Report {
     /// How many faults of this kind were found.
     pub(crate) fn count(&self, row: Row) -> u64 {
-        self.rows.get(&row).copied().unwrap_or(0)
+        self.rows.get(&row).copied().flatten().unwrap_or(0)
+    }
+
+    /// How many faults of this kind were found, in words: a dash if none was, and it was not judged.
+    pub(crate) fn figure(&self, row: Row) -> String {
+        match self.rows.get(&row) {
+            Some(None) => "-".to_owned(),
+            _ => self.count(row).to_string(),
+        }
     }
 
     /// How many processes were killed.

@@ -46,17 +46,18 @@ fn parts(reports: &[&Report]) -> String {
     let mut text = String::new();
     if reports.iter().any(|report| !report.parts.is_empty()) {
         text.push_str(
-            "\nlongest life of         seed  seconds  first KiB  last KiB  KiB/min  descriptors\n",
+            "\nlongest life of         seed  seconds  first KiB  last KiB  KiB/min  descriptors  per min\n",
         );
     }
     for report in reports {
         for part in &report.parts {
-            let slope = part
-                .kib_a_minute
-                .map_or("-".to_owned(), |it| format!("{it:.1}"));
+            let in_words =
+                |slope: Option<f64>| slope.map_or("-".to_owned(), |it| format!("{it:.1}"));
+            let slope = in_words(part.kib_a_minute);
+            let open = in_words(part.descriptors_a_minute);
             let _ = writeln!(
                 text,
-                "  {:<8} {:<13} {:>5} {:>8.0} {:>10.0} {:>9.0} {slope:>8} {:>5} -> {}",
+                "  {:<8} {:<13} {:>5} {:>8.0} {:>10.0} {:>9.0} {slope:>8} {:>5} -> {:<3} {open:>8}",
                 report.layout.name(),
                 part.part,
                 report.seed,
@@ -109,6 +110,7 @@ mod tests {
             first_kib: 9_000.0,
             last_kib: 9_100.0,
             kib_a_minute: None,
+            descriptors_a_minute: Some(0.25),
             descriptors_before: 20,
             descriptors_after: 21,
             leaks: Vec::new(),
@@ -118,7 +120,7 @@ mod tests {
         let words = |line: usize| lines[line].split_whitespace().collect::<Vec<_>>();
         assert_eq!(words(2), ["units", "core", "3", "20", "30"]);
         let wanted = [
-            "units", "core", "7", "60", "9000", "9100", "-", "20", "->", "21",
+            "units", "core", "7", "60", "9000", "9100", "-", "20", "->", "21", "0.2",
         ];
         assert_eq!(words(5), wanted);
         assert!(lines[7].starts_with("observers: 90 events over 3 connections"));

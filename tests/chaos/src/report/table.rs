@@ -10,16 +10,16 @@ use judge::Row;
 
 /// The table of one run.
 pub(crate) fn single(report: &Report) -> String {
-    let mut lines: Vec<(String, u64)> = Vec::new();
+    let mut lines: Vec<(String, String)> = Vec::new();
     let made = report.made.iter();
-    lines.extend(made.map(|(name, count)| (name.clone(), *count)));
-    lines.push(("peers added".to_owned(), report.additions));
-    lines.push(("scripts run".to_owned(), report.scripts));
-    lines.push(("operator's".to_owned(), report.requests));
-    lines.push(("told".to_owned(), report.told));
+    lines.extend(made.map(|(name, count)| (name.clone(), count.to_string())));
+    lines.push(("peers added".to_owned(), report.additions.to_string()));
+    lines.push(("scripts run".to_owned(), report.scripts.to_string()));
+    lines.push(("operator's".to_owned(), report.requests.to_string()));
+    lines.push(("told".to_owned(), report.told.to_string()));
     let split = lines.len();
     let rows = Row::ALL.iter();
-    lines.extend(rows.map(|row| (row.name().to_owned(), report.count(*row))));
+    lines.extend(rows.map(|row| (row.name().to_owned(), report.figure(*row))));
     let mut text = format!(
         "\nseed {}, layout {}, {} s, {} peers\n",
         report.seed,
@@ -60,9 +60,13 @@ pub(crate) fn several(reports: &[Report]) -> String {
     let mut sums = vec![0; columns.len() - 2];
     for report in reports {
         let mut line = vec![report.layout.name().to_owned(), report.seed.to_string()];
-        for (sum, figure) in sums.iter_mut().zip(figures(report)) {
+        let of_run = figures(report);
+        line.extend(of_run.iter().map(u64::to_string));
+        for (cell, row) in line.iter_mut().rev().zip(Row::ALL.iter().rev()) {
+            *cell = report.figure(*row);
+        }
+        for (sum, figure) in sums.iter_mut().zip(of_run) {
             *sum += figure;
-            line.push(figure.to_string());
         }
         lines.push(line);
     }
@@ -140,7 +144,7 @@ pub(super) mod tests {
             additions: 20,
             requests: 2,
             told: 1,
-            rows: BTreeMap::from([(Row::Doubled, doubled)]),
+            rows: BTreeMap::from([(Row::Doubled, Some(doubled)), (Row::Leaks, None)]),
             faults: Vec::new(),
             histories: Vec::new(),
             directory: None,
@@ -161,6 +165,10 @@ pub(super) mod tests {
         );
         assert!(
             text.contains("\n  lost                           0\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\n  leaks                          -\n"),
             "{text}"
         );
         assert!(!text.contains("left out"), "{text}");
