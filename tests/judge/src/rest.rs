@@ -26,7 +26,7 @@ use crate::{Finding, Row};
 
 /// A time in which the service could run scripts says something only if it is so long: a core that
 /// has come back goes through its peers first, and those that come meanwhile may overtake them.
-pub const GRACE: Duration = Duration::from_secs(2);
+pub const GRACE: Duration = Duration::from_secs(1);
 
 /// If the service runs no script of any peer, this time is enough: ten times what the slowest
 /// machine takes that was seen.

@@ -58,6 +58,11 @@ impl DatabaseFault {
         matches!(self.stage, Stage::None)
     }
 
+    /// Whether the service may be without the good database.
+    pub(crate) const fn is_faulty(&self) -> bool {
+        matches!(self.stage, Stage::Faulty(_) | Stage::Restored(_))
+    }
+
     /// Whether peers may be removed.
     pub(crate) const fn permits_removals(&self) -> bool {
         !matches!(self.stage, Stage::Preparing(..))

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::Duration;
 
 use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::control::PeerState;
@@ -34,6 +35,8 @@ pub(crate) fn report(
     let histories = histories(run)?;
     let mut oddities = figures::oddities(run);
     oddities.extend(untold::oddities(run, &histories, &times));
+    let healthy = times.iter().map(|time| time.to.since(time.from));
+    let healthy = healthy.sum::<Duration>().as_secs();
     let health = Health::new(times, &histories);
     let end = connect_runtime::clock::now();
     let mut faults = judge_all(&histories, &health, run.began);
@@ -59,7 +62,10 @@ pub(crate) fn report(
             vec![FULL_DISK.to_owned()]
         },
         recovery: recovery(run),
-        load: load(run),
+        load: LoadReport {
+            healthy,
+            ..load(run)
+        },
         parts: run.samples.reports(),
         scripts: count(PeerHistory::scripts),
         requests: count(|history| history.asked.len()),

@@ -65,6 +65,9 @@ pub(crate) struct LoadReport {
     pub(crate) dropped: u64,
     pub(crate) scrapes: u64,
     pub(crate) scrapes_answered: u64,
+    /// Seconds in which the service is known to have been able to run scripts, in times that are
+    /// long enough to look for lost ones.
+    pub(crate) healthy: u64,
 }
 
 /// A run.

@@ -79,12 +79,15 @@ fn load(reports: &[&Report]) -> String {
         return String::new();
     }
     format!(
-        "\nobservers: {} events over {} connections, {} left out; scrapes: {} of {} answered\n",
+        "\nobservers: {} events over {} connections, {} left out; scrapes: {} of {} answered; lost \
+         scripts were looked for in {} s of {}\n",
         sum(|it| it.load.events),
         sum(|it| it.load.connections),
         sum(|it| it.load.dropped),
         sum(|it| it.load.scrapes_answered),
         sum(|it| it.load.scrapes),
+        sum(|it| it.load.healthy),
+        sum(|it| it.seconds),
     )
 }
 

@@ -25,9 +25,9 @@ pub(super) struct Danger {
 }
 
 impl Danger {
-    /// Whether a process was asked to end and has not ended.
-    pub(super) const fn is_any_ending(&self) -> bool {
-        !self.asked_to_end.is_empty()
+    /// The processes that were asked to end and have not ended.
+    pub(super) fn ending(&self) -> impl Iterator<Item = i32> {
+        self.asked_to_end.iter().copied()
     }
 }
 

@@ -56,12 +56,11 @@ impl Later {
         endings.any(|(_, ending)| matches!(ending, Ending::Descriptors(_)))
     }
 
-    /// Whether something suspends a process or takes descriptors away.
-    pub(super) fn will_hold_up(&self) -> bool {
-        let mut endings = self.0.iter();
-        endings.any(|(_, ending)| {
-            let is_other = matches!(ending, Ending::Signal(_, what) if *what != Signal::CONT);
-            !is_other
+    /// The processes that are suspended or have too few descriptors.
+    pub(super) fn held_up(&self) -> impl Iterator<Item = i32> {
+        self.0.iter().filter_map(|(_, ending)| match ending {
+            Ending::Signal(pid, Signal::CONT) | Ending::Descriptors(pid) => Some(*pid),
+            Ending::Signal(..) => None,
         })
     }
 
@@ -93,8 +92,8 @@ mod tests {
         later.step(None);
         assert!(!later.will_raise_any());
         later.put(second, Ending::Signal(pid, Signal::KILL));
-        assert!(!later.will_hold_up());
+        assert_eq!(later.held_up().count(), 0);
         later.put(second, Ending::Signal(pid, Signal::CONT));
-        assert!(later.will_hold_up());
+        assert_eq!(later.held_up().collect::<Vec<_>>(), [pid]);
     }
 }

@@ -4,6 +4,7 @@
 use connect_ipc::clock::Monotonic;
 
 use super::{Run, World};
+use crate::world::service::Part;
 
 impl Run {
     /// Notes whether the service can run scripts at this moment. That comes first in a turn, before
@@ -26,13 +27,19 @@ impl Run {
         let World {
             site, lab, service, ..
         } = &self.world;
-        self.later.will_hold_up()
+        // A helper waits until an earlier one has ended, which waits for its scripts.
+        let pids = self.later.held_up().chain(self.danger.ending());
+        let mut pids = pids.peekable();
+        // The pinger is not needed for scripts.
+        let is_held_up = pids.peek().is_some() && {
+            let pinger = service.pid(Part::Pinger);
+            pids.any(|pid| Some(pid) != pinger)
+        };
+        is_held_up
             || lab.pid().is_none()
             || site.volume.is_full()
-            || !self.has_database()
+            || self.database.is_faulty()
             || !self.is_journal_safe()
-            // A helper waits until an earlier one has ended, which waits for its scripts.
-            || self.danger.is_any_ending()
             || service.has_former()
     }
 }
