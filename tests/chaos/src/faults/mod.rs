@@ -39,6 +39,8 @@ pub(crate) enum Fault {
     Second(Duration),
     /// The server is killed, and started again after so long.
     KillServer(Duration),
+    /// The server is suspended for so long.
+    StopServer(Duration),
     /// The server closes the connections of everybody but us.
     CutConnections,
     /// A process may open only so many descriptors more than it has, for so long.
@@ -78,6 +80,7 @@ impl Fault {
             Fault::Upgrade => "upgrade",
             Fault::Second(_) => "second script helper",
             Fault::KillServer(_) => "kill server",
+            Fault::StopServer(_) => "stop server",
             Fault::CutConnections => "cut connection",
             Fault::Descriptors(..) => "no descriptors",
             Fault::UnreadLog(..) => "unread log",
@@ -114,7 +117,7 @@ impl Fault {
 pub(crate) const FULL_DISK: &str = "full disk";
 
 /// The faults, by name.
-pub(crate) const NAMES: [&str; 20] = [
+pub(crate) const NAMES: [&str; 21] = [
     "kill core",
     "kill pinger",
     "kill script helper",
@@ -127,6 +130,7 @@ pub(crate) const NAMES: [&str; 20] = [
     "upgrade",
     "second script helper",
     "kill server",
+    "stop server",
     "cut connection",
     "remove record",
     "break database",
@@ -210,7 +214,8 @@ impl Plan {
             },
             920..925 => Fault::End(Part::Pinger),
             925..950 => Fault::KillServer(self.between(20, 500)),
-            950..985 => Fault::CutConnections,
+            950..973 => Fault::CutConnections,
+            973..985 => Fault::StopServer(self.between(100, 3_000)),
             // Rare, since no peer is added while one of these is prepared and goes on.
             985..993 => Fault::RemoveRecord(self.between(500, 3_000)),
             993..1_000 => {
@@ -285,8 +290,8 @@ mod tests {
             let names = faults.iter().map(|(_, fault)| fault.name());
             names.collect::<BTreeSet<_>>()
         };
-        assert_eq!(names(Layout::DropIn).len(), 23);
-        assert_eq!(names(Layout::Units).len(), 24);
+        assert_eq!(names(Layout::DropIn).len(), 24);
+        assert_eq!(names(Layout::Units).len(), 25);
         assert!(names(Layout::Units).contains("end script helper"));
         assert!(names(Layout::DropIn).contains("upgrade"));
         let all = names(Layout::DropIn);

@@ -57,6 +57,7 @@ impl Run {
             Fault::Upgrade => self.upgrade(),
             Fault::Second(time) => self.second(time)?,
             Fault::KillServer(time) => self.kill_server(time),
+            Fault::StopServer(time) => self.stop_server(time),
             Fault::CutConnections => self.cut(),
             Fault::Descriptors(part, spare, time) => self.take_descriptors(part, spare, time),
             Fault::RemoveRuntime => self.remove_runtime(),
@@ -139,6 +140,29 @@ impl Run {
         true
     }
 
+    /// A server that does not answer keeps its peers, and the service its connection. Commands of
+    /// the test that have not been answered in time would be carried out later, so none is given
+    /// meanwhile but those about peers.
+    fn stop_server(&mut self, time: Duration) -> bool {
+        let pid = self.world.lab.pid();
+        let Some(pid) = pid.filter(|_| !self.is_server_stopped()) else {
+            return false;
+        };
+        // Warnings that did not get through are in the log.
+        if self.world.site.logs.is_any_paused() {
+            return false;
+        }
+        self.note(format!("stop server for {} ms", time.as_millis()));
+        signal(pid, Signal::STOP);
+        self.later.put(time, Ending::Signal(pid, Signal::CONT));
+        true
+    }
+
+    fn is_server_stopped(&self) -> bool {
+        let pid = self.world.lab.pid();
+        pid.is_some_and(|pid| self.later.will_signal(pid))
+    }
+
     fn take_descriptors(&mut self, part: Part, spare: u64, time: Duration) -> bool {
         // What core of the drop-in program starts inherits its limit.
         let has_helper =
@@ -176,7 +200,7 @@ impl Run {
     /// is killed takes its unread lines with it. So the server stays meanwhile.
     fn leave_log_unread(&mut self, part: Part, time: Duration) -> bool {
         let has_server = self.world.lab.pid().is_some() && self.world.watcher.account().watching;
-        if !has_server || !self.world.site.pause_log(part, time) {
+        if !has_server || self.is_server_stopped() || !self.world.site.pause_log(part, time) {
             return false;
         }
         let (name, time) = (part.name(), time.as_millis());
@@ -228,7 +252,7 @@ impl Run {
     }
 
     fn upgrade(&mut self) -> bool {
-        if !self.is_journal_safe() {
+        if !self.is_journal_safe() || self.is_server_stopped() {
             return false;
         }
         let socket = self.world.site.server_socket();
@@ -245,6 +269,7 @@ impl Run {
         if self.world.site.beginning == Beginning::Later
             || self.world.site.logs.is_any_paused()
             || self.world.lab.pid().is_none()
+            || self.is_server_stopped()
             || !self.world.watcher.account().watching
         {
             return false;
@@ -258,7 +283,7 @@ impl Run {
     }
 
     fn cut(&mut self) -> bool {
-        if self.world.site.logs.is_any_paused() {
+        if self.world.site.logs.is_any_paused() || self.is_server_stopped() {
             return false;
         }
         let watcher = self.world.watcher.account().watcher.clone();

@@ -10,8 +10,9 @@ use crate::told::ToldOf;
 use judge::history::{Cause, CauseKind, Certainty, Span};
 
 /// A note on a command that was given shortly before the server died may have reached the service
-/// and not us. How many commands, and in what time: far more than the server has under way.
-const LAST_COMMANDS: usize = 64;
+/// and not us. How many commands, and in what time: far more than the server has under way, also
+/// after it was suspended.
+const LAST_COMMANDS: usize = 128;
 const LAST_TIME: Duration = Duration::from_secs(5);
 
 /// For which peers the service may have no record at the moment.
