@@ -306,12 +306,16 @@ impl Run {
     fn step_database(&mut self, now: Monotonic) -> anyhow::Result<()> {
         let since = self.database.needs_status_since();
         let status = since.and_then(|since| self.world.poller.status(since));
+        let planned = self.database.planned();
         let World { peers, watcher, .. } = &self.world;
         let done = self
             .database
             .step(now, status.as_ref(), (peers, watcher), &mut self.rng)?;
         if let Some(text) = done {
             self.note(text);
+        }
+        if let Some(fault) = planned.filter(|_| self.database.is_faulty()) {
+            self.count(fault);
         }
         Ok(())
     }

@@ -58,6 +58,14 @@ impl DatabaseFault {
         matches!(self.stage, Stage::None)
     }
 
+    /// The fault that is prepared.
+    pub(crate) const fn planned(&self) -> Option<Fault> {
+        match self.stage {
+            Stage::Preparing(fault, _) => Some(fault),
+            _ => None,
+        }
+    }
+
     /// Whether the service may be without the good database.
     pub(crate) const fn is_faulty(&self) -> bool {
         matches!(self.stage, Stage::Faulty(_) | Stage::Restored(_))

@@ -83,7 +83,7 @@ impl Fault {
             Fault::StopServer(_) => "stop server",
             Fault::CutConnections => "cut connection",
             Fault::Descriptors(..) => "no descriptors",
-            Fault::UnreadLog(..) => "unread log",
+            Fault::UnreadLog(..) => UNREAD_LOG,
             Fault::Neighbours(_) => "hostile neighbours",
             Fault::FillDisk(_) => FULL_DISK,
             Fault::RemoveRuntime => "remove runtime directory",
@@ -97,6 +97,14 @@ impl Fault {
         matches!(
             self,
             Fault::Descriptors(..) | Fault::RemoveRuntime | Fault::FillDisk(_)
+        )
+    }
+
+    /// Whether it is not known at once that it happens, so that it is counted later.
+    pub(crate) const fn happens_later(self) -> bool {
+        matches!(
+            self,
+            Fault::RemoveRecord(_) | Fault::Break(..) | Fault::UnreadLog(..)
         )
     }
 
@@ -115,6 +123,9 @@ impl Fault {
 
 /// The fault that is left out where no file system may be mounted.
 pub(crate) const FULL_DISK: &str = "full disk";
+
+/// The fault that happens if a log would have been read and is not, and is left out under systemd.
+pub(crate) const UNREAD_LOG: &str = "unread log";
 
 /// The faults, by name.
 pub(crate) const NAMES: [&str; 21] = [
@@ -135,7 +146,7 @@ pub(crate) const NAMES: [&str; 21] = [
     "remove record",
     "break database",
     "no descriptors",
-    "unread log",
+    UNREAD_LOG,
     "hostile neighbours",
     FULL_DISK,
     "remove runtime directory",

@@ -10,7 +10,7 @@ use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::control::PeerState;
 
 use super::{FoundFault, LoadReport, Narrative, Report, narrative};
-use crate::faults::FULL_DISK;
+use crate::faults::{FULL_DISK, UNREAD_LOG};
 use crate::figures::{self, Difference};
 use crate::leaks::PartReport;
 use crate::options::Single;
@@ -55,12 +55,8 @@ pub(crate) fn report(
         layout: single.layout,
         seconds: single.setting.seconds,
         peers: single.setting.peers,
-        made: run.counts.clone(),
-        left_out: if run.world.site.volume.can_be_full() {
-            Vec::new()
-        } else {
-            vec![FULL_DISK.to_owned()]
-        },
+        made: made(run),
+        left_out: left_out(run),
         recovery: recovery(run),
         load: LoadReport {
             healthy,
@@ -76,6 +72,29 @@ pub(crate) fn report(
         faults,
         directory: kept.then(|| run.world.site.directory.display().to_string()),
     })
+}
+
+/// The faults that cannot be made here.
+fn left_out(run: &Run) -> Vec<String> {
+    let site = &run.world.site;
+    let mut names = Vec::new();
+    if !site.volume.can_be_full() {
+        names.push(FULL_DISK.to_owned());
+    }
+    if !site.can_pause_logs() {
+        names.push(UNREAD_LOG.to_owned());
+    }
+    names
+}
+
+/// How often each fault has happened.
+fn made(run: &Run) -> BTreeMap<String, u64> {
+    let mut made = run.counts.clone();
+    let waited = run.world.site.logs.waited();
+    if waited > 0 {
+        made.insert(UNREAD_LOG.to_owned(), waited);
+    }
+    made
 }
 
 /// How many faults of each kind there are. Whether memory leaks is not known if no life of a part

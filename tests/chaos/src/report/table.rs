@@ -118,7 +118,7 @@ fn left_out(reports: &[&Report]) -> String {
     }
     let names: Vec<&str> = names.into_iter().collect();
     format!(
-        "\nleft out, since it is not permitted here: {}\n",
+        "\nleft out, since it cannot be done here: {}\n",
         names.join(", ")
     )
 }
@@ -175,7 +175,7 @@ pub(super) mod tests {
         let mut report = report(7, 2);
         report.left_out = vec!["full disk".to_owned()];
         let text = single(&report);
-        assert!(text.ends_with("not permitted here: full disk\n"), "{text}");
+        assert!(text.ends_with("cannot be done here: full disk\n"), "{text}");
     }
 
     #[test]

@@ -70,10 +70,15 @@ impl Run {
                 before
             }
         };
-        if done {
-            *self.counts.entry(fault.name().to_owned()).or_default() += 1;
+        if done && !fault.happens_later() {
+            self.count(fault);
         }
         Ok(done)
+    }
+
+    /// A fault has happened.
+    pub(super) fn count(&mut self, fault: Fault) {
+        *self.counts.entry(fault.name().to_owned()).or_default() += 1;
     }
 
     /// Peers that are at the server or are not, by chance.
@@ -291,15 +296,13 @@ impl Run {
         let (Some(watcher), Some(commander)) = (watcher, commander) else {
             return false;
         };
-        let cut = client::cut_others(
-            &self.world.site.server_socket(),
-            &[watcher, commander],
-            ANSWER,
-        );
-        if cut.is_ok() {
-            self.note("cut connection".to_owned());
+        let socket = self.world.site.server_socket();
+        let cut = client::cut_others(&socket, &[watcher, commander], ANSWER);
+        let count = cut.unwrap_or_default();
+        if count > 0 {
+            self.note(format!("cut connection ({count})"));
         }
-        cut.is_ok()
+        count > 0
     }
 }
 

@@ -156,14 +156,17 @@ pub(crate) fn own_number(line: &str) -> Option<&str> {
     line.strip_prefix("TRACE chaos ")
 }
 
-/// Has the server close the connections of all clients but this one and the ones named.
-pub(crate) fn cut_others(socket: &Path, spared: &[String], wait: Duration) -> anyhow::Result<()> {
+/// Has the server close the connections of all clients but this one and the ones named. How many it
+/// has closed.
+pub(crate) fn cut_others(
+    socket: &Path,
+    spared: &[String],
+    wait: Duration,
+) -> anyhow::Result<usize> {
     let before = ask(socket, "LAB CLIENTS", wait)?;
     // A connection that is made after this question, such as the one that cuts, is not cut.
     let cut = before.into_iter().filter(|client| !spared.contains(client));
-    for client in cut {
-        // It may be gone meanwhile, as the connection that asked.
-        let _ = ask(socket, &format!("LAB CUT {client}"), wait);
-    }
-    Ok(())
+    // A client may be gone meanwhile, as the connection that asked.
+    let is_cut = |client: &String| ask(socket, &format!("LAB CUT {client}"), wait).is_ok();
+    Ok(cut.filter(is_cut).count())
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -39,12 +39,14 @@ struct Log {
 pub(crate) struct Logs {
     logs: BTreeMap<&'static str, Log>,
     over: Arc<AtomicBool>,
+    waited: Arc<AtomicU64>,
 }
 
 impl Logs {
     /// Begins to read logs of these names into files of the same names.
     pub(crate) fn start(directory: &Path, names: &[&'static str]) -> anyhow::Result<Self> {
         let over = Arc::new(AtomicBool::new(false));
+        let waited = Arc::new(AtomicU64::new(0));
         let mut logs = BTreeMap::new();
         for name in names {
             let (reader, writer) = io::pipe()?;
@@ -54,7 +56,8 @@ impl Logs {
             let file = file.open(directory.join(name))?;
             let paused_until = Arc::new(Mutex::new(Monotonic::default()));
             let (pause, is_over) = (Arc::clone(&paused_until), Arc::clone(&over));
-            let thread = std::thread::spawn(move || copy(reader, file, &pause, &is_over));
+            let waits = Arc::clone(&waited);
+            let thread = std::thread::spawn(move || copy(reader, file, &pause, &is_over, &waits));
             let log = Log {
                 writer,
                 paused_until,
@@ -62,7 +65,7 @@ impl Logs {
             };
             logs.insert(*name, log);
         }
-        Ok(Logs { logs, over })
+        Ok(Logs { logs, over, waited })
     }
 
     /// Where a program writes, if there is such a log.
@@ -88,6 +91,11 @@ impl Logs {
     pub(crate) fn is_any_paused(&self) -> bool {
         let now = clock::now();
         self.logs.values().any(|log| *lock(&log.paused_until) > now)
+    }
+
+    /// In how many of the pauses that are over something was written.
+    pub(crate) fn waited(&self) -> u64 {
+        self.waited.load(Ordering::Relaxed)
     }
 
     /// Ends all pauses.
@@ -120,16 +128,27 @@ fn lock(until: &Mutex<Monotonic>) -> std::sync::MutexGuard<'_, Monotonic> {
 
 /// Copies from the pipe to the file, but not in a pause. When all is over and nothing is left, it
 /// ends.
-fn copy(mut reader: PipeReader, mut file: File, until: &Mutex<Monotonic>, over: &AtomicBool) {
-    let mut chunk = [0; PIPE];
+fn copy(
+    mut reader: PipeReader,
+    mut file: File,
+    until: &Mutex<Monotonic>,
+    over: &AtomicBool,
+    waited: &AtomicU64,
+) {
+    let (mut chunk, mut was_paused) = ([0; PIPE], false);
     loop {
         if *lock(until) > clock::now() {
+            was_paused = true;
             std::thread::sleep(LOOK_EVERY);
             continue;
         }
         // Asked before it is looked for text: what was written before the end is found.
         let is_over = over.load(Ordering::Relaxed);
-        match is_readable(&reader) {
+        let is_readable = is_readable(&reader);
+        if std::mem::take(&mut was_paused) && matches!(is_readable, Ok(true)) {
+            waited.fetch_add(1, Ordering::Relaxed);
+        }
+        match is_readable {
             Ok(true) => {}
             Ok(false) if is_over => return,
             Ok(false) => continue,
@@ -174,6 +193,7 @@ mod tests {
         writer.write_all(b"two\n").unwrap();
         drop(writer);
         logs.finish();
+        assert_eq!(logs.waited(), 1);
         let text = std::fs::read_to_string(directory.path().join("a.log"));
         assert_eq!(text.unwrap(), "one\ntwo\n");
     }

@@ -144,11 +144,13 @@ impl Site {
 
     /// Nobody reads the log of a part for so long. Whether somebody did until now.
     pub(crate) fn pause_log(&self, part: Part, time: Duration) -> bool {
-        // systemd itself writes what its services say into a file.
-        if self.layout == Layout::Systemd {
-            return false;
-        }
-        self.logs.pause(self.log(part), time)
+        self.can_pause_logs() && self.logs.pause(self.log(part), time)
+    }
+
+    /// Whether logs go through this program: systemd itself writes what its services say into a
+    /// file.
+    pub(crate) fn can_pause_logs(&self) -> bool {
+        self.layout != Layout::Systemd
     }
 
     /// The log of a part.
