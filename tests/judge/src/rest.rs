@@ -11,8 +11,9 @@
 //! ```
 //!
 //! How slow a machine is nobody knows, so it is not enough that some time has passed: a script of
-//! another peer must have been started whose cause came later. Scripts wait for their places in the
-//! order of their causes.
+//! another peer must have been started whose cause came later, and which was ordered earlier than
+//! the script that is looked for, if that comes at all. Scripts wait for their places in the order
+//! of their causes.
 
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use crate::{Finding, Row};
 /// has come back goes through its peers first, and those that come meanwhile may overtake them.
 pub const GRACE: Duration = Duration::from_secs(1);
 
-/// If the service runs no script of any peer, this time is enough: ten times what the slowest
+/// If the service starts no script of any peer, this time is enough: ten times what the slowest
 /// machine takes that was seen.
 const LONG: Duration = Duration::from_secs(20);
 
@@ -38,6 +39,15 @@ struct Handled {
     lane: Lane,
     caused: Monotonic,
     started: Monotonic,
+    number: Option<u64>,
+}
+
+/// When it was certain that a script is missing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Proof {
+    at: Monotonic,
+    /// The number of the script of another peer that shows it.
+    number: Option<u64>,
 }
 
 /// What is known of the service as a whole.
@@ -74,6 +84,7 @@ fn handled(history: &PeerHistory) -> impl Iterator<Item = Handled> {
             lane: run.kind.lane(),
             caused: cause.when.from,
             started: run.start,
+            number: run.number,
         })
     })
 }
@@ -108,10 +119,14 @@ pub(crate) fn lost(
                 from: time.from.max(stay.from),
                 to: time.to.min(stay.to),
             };
+            let both = Span {
+                from: both.from.max(awaited(history, pair, cause)),
+                ..both
+            };
             idle(both, &busy)
         });
         let at = idle.filter_map(|idle| health.proof(pair.lane(), idle));
-        let found = at.filter_map(|at| look.lost_at(at, cause)).next();
+        let found = at.filter_map(|proof| look.lost_at(proof, cause)).next();
         findings.extend(found);
     }
 }
@@ -119,18 +134,40 @@ pub(crate) fn lost(
 impl Health {
     /// When it was certain, in a time in which a peer's lane was idle, that the service would have
     /// started a script of it.
-    fn proof(&self, lane: Lane, idle: Span) -> Option<Monotonic> {
-        let mut handled = self.handled.iter();
-        let later = handled.find(|handled| {
-            handled.lane == lane
-                && handled.caused >= idle.from + GRACE / 2
-                && handled.started >= idle.from + GRACE
+    fn proof(&self, lane: Lane, idle: Span) -> Option<Proof> {
+        let of_lane = || self.handled.iter().filter(|handled| handled.lane == lane);
+        let later = of_lane().find(|handled| {
+            handled.caused >= idle.from + GRACE / 2 && handled.started >= idle.from + GRACE
         });
-        let proof = later.map(|handled| handled.started);
-        let by_time = idle.from + LONG;
-        let at = proof.map_or(by_time, |proof| proof.min(by_time));
-        (at <= idle.to).then_some(at)
+        let proof = later.map(|handled| Proof {
+            at: handled.started,
+            number: handled.number,
+        });
+        let long = idle.from + LONG;
+        let is_quiet = !of_lane().any(|it| idle.from < it.started && it.started <= long);
+        let by_time = is_quiet.then_some(Proof {
+            at: long,
+            number: None,
+        });
+        by_time.or(proof).filter(|proof| proof.at <= idle.to)
     }
+}
+
+/// From when on nothing else has to be waited for: a connection command waits for the interface
+/// script that its cause has too.
+fn awaited(history: &PeerHistory, pair: Pair, cause: &Cause) -> Monotonic {
+    let [make, undo] = Pair::Interface.scripts();
+    let is_added = cause.kind == CauseKind::Added;
+    let is_there = !is_added || !history.only_undone.interface;
+    if pair != Pair::Connection || !is_there {
+        return Monotonic(0);
+    }
+    let kind = if is_added { make } else { undo };
+    let mut runs = history.runs.iter();
+    let run = runs.find(|run| {
+        run.kind == kind && run.source == Source::Script && run.start >= cause.when.from
+    });
+    run.and_then(|run| run.end).unwrap_or(Monotonic(u64::MAX))
 }
 
 /// From when until when a cause says how the server has the peer; `None` if it does not say that.
@@ -194,7 +231,8 @@ struct Look<'a> {
 
 impl Look<'_> {
     /// What was lost if the last script by then is not the one that this cause is due.
-    fn lost_at(&self, at: Monotonic, cause: &Cause) -> Option<Finding> {
+    fn lost_at(&self, proof: Proof, cause: &Cause) -> Option<Finding> {
+        let at = proof.at;
         let [make, undo] = self.pair.scripts();
         let mut scripts = self.runs.iter().filter(|run| run.source != Source::Setup);
         let last = scripts.rfind(|run| run.start <= at);
@@ -204,6 +242,13 @@ impl Look<'_> {
             return None;
         }
         let missing = if wanted { make } else { undo };
+        // One that was ordered before may have written its start a little later.
+        let mut later = self.runs.iter().filter(|run| run.start > at);
+        let next = later.find(|run| run.kind == missing);
+        let ordered = next.and_then(|run| run.number).zip(proof.number);
+        if ordered.is_some_and(|(next, other)| next < other) {
+            return None;
+        }
         let since = last.map_or(Monotonic(0), |run| run.start);
         let excuses =
             |told: &Told| told.kind == missing && told.when.to >= since && told.when.from <= at;

@@ -130,10 +130,9 @@ impl Slow {
             to: Monotonic(millis(*to)),
         });
         let others = self.others.iter().map(|at| {
-            let other = history(
-                &[(millis(*at), Added)],
-                &[(millis(*at + 100), Ifup, millis(*at + 200))],
-            );
+            let run = (millis(*at + 100), Ifup, millis(*at + 200));
+            let other = history(&[(millis(*at), Added)], &[run]);
+            let other = numbered(other, &[*at]);
             (format!("q{at}"), other)
         });
         let health = Health::new(times.collect(), &others.collect());
@@ -164,6 +163,7 @@ fn a_service_that_could_run_scripts_may_not_pass_over_a_peer_that_stays() {
     assert_eq!(over.rows(), [Row::Lost]);
     over.others = vec![500, 1_300, 60_500];
     assert_eq!(over.in_times(&[(0, 20_000)]), NONE, "others may be first");
+    over.others = vec![500];
     assert_eq!(over.rows(), [Row::Lost], "there is no reason for so long");
     over.others = vec![1_450];
     assert_eq!(over.in_times(&[(0, 20_000)]), NONE, "it may come yet");
@@ -171,6 +171,13 @@ fn a_service_that_could_run_scripts_may_not_pass_over_a_peer_that_stays() {
     assert_eq!(over.in_times(&[(0, 20_000)]), [Row::Lost]);
     let run = [(1_100, Ifup, 1_200), (60_100, Ifdown, 60_200)];
     assert_eq!(Slow::new(&causes, &run).rows(), NONE);
+    // The others have the instants at which they were added for numbers.
+    let late = [(50_000, Ifup, 50_100), (60_100, Ifdown, 60_200)];
+    for (number, wanted) in [(1_500, &NONE[..]), (49_900, &[Row::Lost])] {
+        let mut late = Slow::new(&causes, &late);
+        late.history = numbered(late.history, &[number, 60_050]);
+        assert_eq!(late.rows(), wanted, "ordered as number {number}");
+    }
     let short = Slow::new(&[(1_000, Added), (1_900, Removed)], &[]);
     assert_eq!(short.rows(), NONE, "it may not have been started yet");
 }
