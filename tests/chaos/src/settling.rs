@@ -14,6 +14,7 @@ use crate::load::scrapes;
 use crate::run::Run;
 use crate::script;
 use crate::world::leftovers;
+use crate::world::service::Part;
 use crate::world::status::Status;
 
 /// Nothing may have changed for this long: longer than the longest script, and than the time
@@ -51,13 +52,17 @@ pub(crate) struct Examined {
     pub(crate) differences: Vec<Difference>,
     /// What is wrong with the metrics.
     pub(crate) scrape: Option<String>,
+    /// The children that the service has left as zombies, in words.
+    pub(crate) zombies: Vec<String>,
 }
 
 /// Looks at what processes need at rest, compares the figures, and scrapes once more.
 pub(crate) fn examine(run: &mut Run, rest: &Rest) -> anyhow::Result<Examined> {
     let until = clock::now() + COUNTING;
-    while !run.samples.end(&run.world.service) && clock::now() < until {
+    let mut zombies = zombies(run);
+    while !(run.samples.end(&run.world.service) && zombies.is_empty()) && clock::now() < until {
         std::thread::sleep(LOOK_EVERY);
+        zombies = self::zombies(run);
     }
     if rest.unrest.is_some() {
         // Then that is the fault.
@@ -70,7 +75,19 @@ pub(crate) fn examine(run: &mut Run, rest: &Rest) -> anyhow::Result<Examined> {
     Ok(Examined {
         differences: figures::compare(run, rest.earlier.as_ref(), status),
         scrape: scrapes::at_rest(&world.site, &world.processes, status)?,
+        zombies,
     })
+}
+
+/// The zombies among the children of the service's processes.
+fn zombies(run: &Run) -> Vec<String> {
+    let service = &run.world.service;
+    let of_part = |part: Part| {
+        let parent = service.pid(part).into_iter();
+        let found = parent.flat_map(leftovers::zombies);
+        found.map(move |pid| format!("process {pid} is a zombie of the {}", part.name()))
+    };
+    Part::ALL.into_iter().flat_map(of_part).collect()
 }
 
 /// What was left, each in words.

@@ -74,7 +74,7 @@ mod tests {
             source: Source::Script,
         };
         let history = PeerHistory {
-            runs: vec![run(7, 10), run(8, 20), run(9, 29)],
+            runs: vec![run(7, 10), run(8, 20), run(9, 30)],
             ..PeerHistory::default()
         };
         let times = [Span {

@@ -197,7 +197,8 @@ fn of_the_whole(run: &Run, found: Found, at: u64) -> Vec<FoundFault> {
     if let Some(unrest) = rest.unrest {
         faults.push(fault(Row::Unsettled, None, unrest));
     }
-    faults.extend(left.into_iter().map(|it| fault(Row::Orphaned, None, it)));
+    let left = left.into_iter().chain(examined.zombies);
+    faults.extend(left.map(|it| fault(Row::Orphaned, None, it)));
     for part in run.samples.reports() {
         let leaks = part.leaks.into_iter();
         faults.extend(leaks.map(|text| fault(Row::Leaks, None, text)));

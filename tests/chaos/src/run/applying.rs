@@ -176,15 +176,18 @@ impl Run {
         let Some(pid) = pid.filter(|pid| !self.later.will_raise(*pid)) else {
             return false;
         };
-        if (has_helper && !self.endanger_journal()) || !descriptors::lower(pid, spare) {
+        if has_helper && !self.endanger_journal() {
             return false;
         }
+        let Some(lowered) = descriptors::lower(pid, spare) else {
+            return false;
+        };
         self.note(format!(
             "{} (process {pid}) may open {spare} descriptors for {} ms",
             part.name(),
             time.as_millis()
         ));
-        self.later.put(time, Ending::Descriptors(pid));
+        self.later.put(time, Ending::Descriptors(lowered));
         true
     }
 

@@ -7,7 +7,7 @@ use connect_ipc::clock::Monotonic;
 use connect_runtime::clock;
 use rustix::process::Signal;
 
-use crate::world::descriptors;
+use crate::world::descriptors::Lowered;
 use crate::world::processes::signal;
 
 /// What ends a fault.
@@ -16,14 +16,14 @@ pub(super) enum Ending {
     /// A process gets a signal.
     Signal(i32, Signal),
     /// A process may open descriptors again.
-    Descriptors(i32),
+    Descriptors(Lowered),
 }
 
 impl Ending {
     fn happen(self) {
         match self {
             Ending::Signal(pid, what) => signal(pid, what),
-            Ending::Descriptors(pid) => descriptors::raise(pid),
+            Ending::Descriptors(lowered) => lowered.raise(),
         }
     }
 }
@@ -47,7 +47,7 @@ impl Later {
     /// Whether a process is to get its descriptors back.
     pub(super) fn will_raise(&self, pid: i32) -> bool {
         let mut endings = self.0.iter();
-        endings.any(|(_, ending)| *ending == Ending::Descriptors(pid))
+        endings.any(|(_, ending)| matches!(ending, Ending::Descriptors(it) if it.pid == pid))
     }
 
     /// Whether any process is to get its descriptors back.
@@ -59,8 +59,9 @@ impl Later {
     /// The processes that are suspended or have too few descriptors.
     pub(super) fn held_up(&self) -> impl Iterator<Item = i32> {
         self.0.iter().filter_map(|(_, ending)| match ending {
-            Ending::Signal(pid, Signal::CONT) | Ending::Descriptors(pid) => Some(*pid),
+            Ending::Signal(pid, Signal::CONT) => Some(*pid),
             Ending::Signal(..) => None,
+            Ending::Descriptors(lowered) => Some(lowered.pid),
         })
     }
 
@@ -79,16 +80,20 @@ impl Later {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::descriptors;
 
     #[test]
     fn what_is_due_happens_once() {
         let mut later = Later::default();
         // There is no process of this number, so nothing comes of it.
         let (pid, second) = (i32::MAX, Duration::from_secs(1));
+        let own = i32::try_from(std::process::id()).unwrap();
+        let lowered = descriptors::lower(own, 100).unwrap();
+        lowered.raise();
         later.put(Duration::ZERO, Ending::Signal(pid, Signal::CONT));
-        later.put(60 * second, Ending::Descriptors(pid));
+        later.put(60 * second, Ending::Descriptors(lowered));
         later.step(Some(clock::now() + second));
-        assert!(!later.will_signal(pid) && later.will_raise(pid) && later.will_raise_any());
+        assert!(!later.will_signal(pid) && later.will_raise(own) && later.will_raise_any());
         later.step(None);
         assert!(!later.will_raise_any());
         later.put(second, Ending::Signal(pid, Signal::KILL));

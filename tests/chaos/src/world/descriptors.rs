@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::leftovers::children;
 
@@ -53,28 +53,69 @@ fn is_segment(pid: i32, entry: &Path, directory: &Path) -> Option<bool> {
     Some(is_written && is_complete)
 }
 
-/// Lets a process open only so many descriptors more than it has. Whether that could be done.
-pub(crate) fn lower(pid: i32, spare: u64) -> bool {
-    let count = count(pid);
-    count > 0 && limit(pid, count + spare)
+/// How many descriptors a process may have: its soft and its hard limit, `None` for no limit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Limits {
+    soft: Option<u64>,
+    hard: Option<u64>,
 }
 
-/// Lets a process and its children have as many again as this program may: all inherit their limit
-/// from it, and what a process starts meanwhile inherits the lower one.
-pub(crate) fn raise(pid: i32) {
-    let usual = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    for pid in children(pid).into_iter().chain([pid]) {
-        limit(pid, usual);
+impl Limits {
+    /// Those of a process, if it is there.
+    fn of(pid: i32) -> Option<Self> {
+        let text = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+        let words = text
+            .lines()
+            .find_map(|line| line.strip_prefix("Max open files"))?;
+        let mut words = words.split_whitespace();
+        let mut next = || match words.next()? {
+            "unlimited" => Some(None),
+            number => Some(Some(number.parse().ok()?)),
+        };
+        Some(Limits {
+            soft: next()?,
+            hard: next()?,
+        })
+    }
+
+    /// Sets them. Whether the process is there and may be changed.
+    fn set(self, pid: i32) -> bool {
+        let new = Rlimit {
+            current: self.soft,
+            maximum: self.hard,
+        };
+        Pid::from_raw(pid).is_some_and(|pid| prlimit(Some(pid), Resource::Nofile, new).is_ok())
     }
 }
 
-/// Sets the soft limit. A process that has ended does not mind.
-fn limit(pid: i32, soft: u64) -> bool {
-    let new = Rlimit {
-        current: Some(soft),
-        maximum: getrlimit(Resource::Nofile).maximum,
+/// A process that may open only a few descriptors, and the limits that it had.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Lowered {
+    pub(crate) pid: i32,
+    before: Limits,
+    now: Limits,
+}
+
+/// Lets a process open only so many descriptors more than it has, if that can be done.
+pub(crate) fn lower(pid: i32, spare: u64) -> Option<Lowered> {
+    let before = Limits::of(pid)?;
+    let now = Limits {
+        soft: Some(count(pid) + spare),
+        ..before
     };
-    Pid::from_raw(pid).is_some_and(|pid| prlimit(Some(pid), Resource::Nofile, new).is_ok())
+    now.set(pid).then_some(Lowered { pid, before, now })
+}
+
+impl Lowered {
+    /// Gives the process its limits back, and those of its children that were started meanwhile and
+    /// have inherited the lower one. Those that have ended do not mind.
+    pub(crate) fn raise(self) {
+        for pid in children(self.pid).into_iter().chain([self.pid]) {
+            if Limits::of(pid) == Some(self.now) {
+                self.before.set(pid);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -92,21 +133,27 @@ mod tests {
             .spawn()
             .unwrap();
         let pid = i32::try_from(cat.id()).unwrap();
-        let soft = || {
-            let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-            let line = limits
-                .lines()
-                .find(|line| line.starts_with("Max open files"));
-            line.and_then(|line| line.split_whitespace().nth(3)?.parse::<u64>().ok())
+        // It has other limits than this program.
+        let own = Limits {
+            soft: Some(77),
+            hard: Some(99),
         };
-        let before = soft();
-        assert!(lower(pid, 2));
-        assert!(soft().unwrap() < before.unwrap());
-        raise(pid);
-        assert_eq!(soft(), before);
+        assert!(own.set(pid));
+        let lowered = lower(pid, 2).unwrap();
+        assert!(Limits::of(pid).unwrap().soft < own.soft);
+        lowered.raise();
+        assert_eq!(Limits::of(pid), Some(own));
+        let lowered = lower(pid, 2).unwrap();
+        let changed = Limits {
+            soft: Some(55),
+            ..own
+        };
+        assert!(changed.set(pid));
+        lowered.raise();
+        assert_eq!(Limits::of(pid), Some(changed), "it has changed them itself");
         drop(cat.stdin.take());
         cat.wait().unwrap();
-        assert!(!lower(pid, 2), "it has ended");
+        assert_eq!(lower(pid, 2), None, "it has ended");
     }
 
     #[test]

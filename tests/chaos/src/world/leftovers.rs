@@ -51,6 +51,21 @@ pub(crate) fn children(pid: i32) -> Vec<i32> {
         .collect()
 }
 
+/// The children of a process that have ended and that it has not asked how: they would stay until
+/// it ends.
+pub(crate) fn zombies(parent: i32) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_zombie = |pid: &i32| {
+        // After the name, which is in brackets, come the state and the parent.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        let mut words = rest.split(' ');
+        words.next() == Some("Z") && words.next().and_then(|it| it.parse().ok()) == Some(parent)
+    };
+    pids.filter(is_zombie).collect()
+}
+
 /// The sockets and temporary files below a directory, but for those of this name.
 pub(crate) fn files(directory: &Path, server_socket: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -73,5 +88,23 @@ fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
         {
             found.push(entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_child_that_has_ended_and_was_not_asked_how_is_a_zombie() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let mut child = Command::new("true").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        while !zombies(own).contains(&pid) {
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(!zombies(own).contains(&pid));
     }
 }
