@@ -230,8 +230,14 @@ impl Plan {
             // Rare, since no peer is added while one of these is prepared and goes on.
             985..993 => Fault::RemoveRecord(self.between(500, 3_000)),
             993..1_000 => {
-                let how = [Broken::Empty, Broken::Cut, Broken::Noise];
-                let index = usize::try_from(self.rng.below(3)).unwrap_or(0);
+                let how = [
+                    Broken::Empty,
+                    Broken::Cut,
+                    Broken::Noise,
+                    Broken::Truncated,
+                    Broken::Other,
+                ];
+                let index = usize::try_from(self.rng.below(5)).unwrap_or(0);
                 let how = how.get(index).copied().unwrap_or(Broken::Empty);
                 Fault::Break(how, self.between(500, 3_000))
             }

@@ -23,12 +23,16 @@ const ONLY_DISCONNECT: u16 = 7;
 /// Of so many peers one is added by the service at its start.
 const AUTOMATIC_EVERY: u16 = 3;
 
-/// A file that is no database.
+/// A file that is not the database: no database at all, or another one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Broken {
     Empty,
     Cut,
     Noise,
+    /// The file itself is cut; no other one takes its place.
+    Truncated,
+    /// The database of another site, which has none of the peers.
+    Other,
 }
 
 /// The peers and where their database is.
@@ -111,12 +115,28 @@ impl Peers {
         Ok(writer.write(&self.file)?)
     }
 
-    /// Puts a file in place that is no database.
+    /// Puts a database in place that has none of the peers, and another number of them, by which the
+    /// service shows which one it has.
+    fn write_other(&self) -> anyhow::Result<()> {
+        let mut writer = Writer::new();
+        for number in 0..=self.count {
+            let pairs = vec![("peer", address(&name(number))), ("watch", "t".to_owned())];
+            writer.put_record(&Record::new(&format!("q{number:05}"), pairs));
+        }
+        Ok(writer.write(&self.file)?)
+    }
+
+    /// Puts a file in place that is not the database.
     pub(crate) fn break_it(&self, how: Broken, rng: &mut Rng) -> anyhow::Result<()> {
         let good = fs::read(&self.file)?;
         let bytes = match how {
             Broken::Empty => Vec::new(),
             Broken::Cut => good[..good.len() / 2].to_vec(),
+            Broken::Truncated => {
+                let file = fs::File::options().write(true).open(&self.file)?;
+                return Ok(file.set_len(good.len() as u64 / 2)?);
+            }
+            Broken::Other => return self.write_other(),
             Broken::Noise => good.iter().map(|_| rng.next().to_le_bytes()[0]).collect(),
         };
         let directory = self
