@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Scripts that were started and never wrote their end: something ended them. Scripts go on when the
-//! process that has started them ends. Only a `connect` is ended by the service, when its peer is
-//! removed or reconnected, or found to be another one.
+//! Scripts that were started and never wrote their end: something ended them. Scripts go on when
+//! the process that has started them ends. Only a `connect` is ended by the service, when its peer
+//! is removed or reconnected, or found to be another one.
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::ScriptKind;

@@ -107,7 +107,7 @@ impl Report {
         self.rows.get(&row).copied().flatten().unwrap_or(0)
     }
 
-    /// How many faults of this kind were found, in words: a dash if none was, and it was not judged.
+    /// How many faults of this kind were found, in words: a dash if none was and it was not judged.
     pub(crate) fn figure(&self, row: Row) -> String {
         match self.rows.get(&row) {
             Some(None) => "-".to_owned(),

@@ -115,8 +115,8 @@ impl Peers {
         Ok(writer.write(&self.file)?)
     }
 
-    /// Puts a database in place that has none of the peers, and another number of them, by which the
-    /// service shows which one it has.
+    /// Puts a database in place that has none of the peers. It has another number of them: by that
+    /// the service shows which one it has.
     fn write_other(&self) -> anyhow::Result<()> {
         let mut writer = Writer::new();
         for number in 0..=self.count {
