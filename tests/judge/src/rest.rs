@@ -11,13 +11,14 @@
 //! ```
 //!
 //! How slow a machine is nobody knows, so it is not enough that some time has passed: a script of
-//! another peer must have been started whose cause came later, and which was ordered earlier than
+//! another peer, of the same kind, must have been started whose cause came later, and which was ordered earlier than
 //! the script that is looked for, if that comes at all. Scripts wait for their places in the order
 //! of their causes.
 
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
+use connect_ipc::scripts::ScriptKind;
 use connect_ipc::setup::{Lane, Pair};
 
 use crate::history::{
@@ -25,9 +26,12 @@ use crate::history::{
 };
 use crate::{Finding, Row};
 
-/// A time in which the service could run scripts says something only if it is so long: a core that
-/// has come back goes through its peers first, and those that come meanwhile may overtake them.
+/// A time in which the service could run scripts says something only if it is so long.
 pub const GRACE: Duration = Duration::from_secs(1);
+
+/// A core that has come to the server goes through the peers that are there, and those that come
+/// meanwhile may overtake them. This took two seconds where four runs shared two processors.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// If the service starts no script of any peer, this time is enough: ten times what the slowest
 /// machine takes that was seen.
@@ -36,7 +40,7 @@ const LONG: Duration = Duration::from_secs(20);
 /// That the service has run a script for a cause.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Handled {
-    lane: Lane,
+    kind: ScriptKind,
     caused: Monotonic,
     started: Monotonic,
     number: Option<u64>,
@@ -81,7 +85,7 @@ fn handled(history: &PeerHistory) -> impl Iterator<Item = Handled> {
             _ => false,
         };
         (wanted && cause.certainty == Certainty::Certain).then_some(Handled {
-            lane: run.kind.lane(),
+            kind: run.kind,
             caused: cause.when.from,
             started: run.start,
             number: run.number,
@@ -114,9 +118,17 @@ pub(crate) fn lost(
         let Some(stay) = stay(cause, later) else {
             continue;
         };
+        let [make, undo] = pair.scripts();
+        let is_added = cause.kind == CauseKind::Added;
+        let missing = if is_added { make } else { undo };
         let idle = health.times.iter().flat_map(|time| {
+            let settled = if is_new(history, index, time.from) {
+                time.from
+            } else {
+                time.from + SETTLED
+            };
             let both = Span {
-                from: time.from.max(stay.from),
+                from: settled.max(stay.from),
                 to: time.to.min(stay.to),
             };
             let both = Span {
@@ -125,7 +137,7 @@ pub(crate) fn lost(
             };
             idle(both, &busy)
         });
-        let at = idle.filter_map(|idle| health.proof(pair.lane(), idle));
+        let at = idle.filter_map(|idle| health.proof(missing, idle));
         let found = at.filter_map(|proof| look.lost_at(proof, cause)).next();
         findings.extend(found);
     }
@@ -134,10 +146,16 @@ pub(crate) fn lost(
 impl Health {
     /// When it was certain, in a time in which a peer's lane was idle, that the service would have
     /// started a script of it.
-    fn proof(&self, lane: Lane, idle: Span) -> Option<Proof> {
-        let of_lane = || self.handled.iter().filter(|handled| handled.lane == lane);
+    fn proof(&self, missing: ScriptKind, idle: Span) -> Option<Proof> {
+        let of_lane = || {
+            let handled = self.handled.iter();
+            handled.filter(|handled| handled.kind.lane() == missing.lane())
+        };
+        // What makes a setup waits for answers of the server, and what undoes it does not.
         let later = of_lane().find(|handled| {
-            handled.caused >= idle.from + GRACE / 2 && handled.started >= idle.from + GRACE
+            handled.kind == missing
+                && handled.caused >= idle.from + GRACE / 2
+                && handled.started >= idle.from + GRACE
         });
         let proof = later.map(|handled| Proof {
             at: handled.started,
@@ -168,6 +186,22 @@ fn awaited(history: &PeerHistory, pair: Pair, cause: &Cause) -> Monotonic {
         run.kind == kind && run.source == Source::Script && run.start >= cause.when.from
     });
     run.and_then(|run| run.end).unwrap_or(Monotonic(u64::MAX))
+}
+
+/// Whether a cause is the first one of a peer since an instant, and nothing was to be done for the
+/// peer then: the server did not have it, and it was not set up.
+fn is_new(history: &PeerHistory, index: usize, since: Monotonic) -> bool {
+    let is_later = |at: Span| at.to >= since;
+    let (earlier, cause) = history.causes.split_at(index);
+    let cause = cause.first();
+    let is_added = cause.is_some_and(|it| it.kind == CauseKind::Added && it.when.from >= since);
+    let was_gone = earlier
+        .last()
+        .is_none_or(|it| it.kind == CauseKind::Removed && !is_later(it.when));
+    let mut runs = history.runs.iter().filter(|run| run.start <= since);
+    let last = runs.rfind(|run| run.kind.pair() == Pair::Interface);
+    let [make, _] = Pair::Interface.scripts();
+    is_added && was_gone && last.is_none_or(|run| run.kind != make)
 }
 
 /// From when until when a cause says how the server has the peer; `None` if it does not say that.
