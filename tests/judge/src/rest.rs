@@ -71,26 +71,36 @@ impl Health {
     }
 }
 
-/// The scripts of a peer that were run for the cause that came last before them.
-fn handled(history: &PeerHistory) -> impl Iterator<Item = Handled> {
-    let scripts = history.runs.iter();
-    let scripts = scripts.filter(|run| run.source == Source::Script);
-    scripts.filter_map(|run| {
-        let mut causes = history.causes.iter();
-        let cause = causes.rfind(|cause| cause.when.from <= run.start)?;
-        let [make, _] = run.kind.pair().scripts();
-        let wanted = match cause.kind {
-            CauseKind::Added => run.kind == make,
-            CauseKind::Removed => run.kind != make,
-            _ => false,
-        };
-        (wanted && cause.certainty == Certainty::Certain).then_some(Handled {
-            kind: run.kind,
-            caused: cause.when.from,
-            started: run.start,
-            number: run.number,
-        })
-    })
+/// The scripts of a peer, each with the earliest cause that it may have: the first one since the
+/// script before it.
+fn handled(history: &PeerHistory) -> Vec<Handled> {
+    let mut all = Vec::new();
+    for pair in [Pair::Interface, Pair::Connection] {
+        let [make, _] = pair.scripts();
+        let mut before = Monotonic(0);
+        for run in history.runs.iter().filter(|run| run.kind.pair() == pair) {
+            let wanted = if run.kind == make {
+                CauseKind::Added
+            } else {
+                CauseKind::Removed
+            };
+            let mut causes = history.causes.iter();
+            let cause = causes.find(|cause| cause.kind == wanted && cause.when.to > before);
+            let cause = cause.filter(|cause| {
+                cause.certainty == Certainty::Certain && cause.when.from <= run.start
+            });
+            before = run.start;
+            if run.source == Source::Script {
+                all.extend(cause.map(|cause| Handled {
+                    kind: run.kind,
+                    caused: cause.when.from,
+                    started: run.start,
+                    number: run.number,
+                }));
+            }
+        }
+    }
+    all
 }
 
 /// Finds the scripts of a pair that were not started although the service could have, before the
