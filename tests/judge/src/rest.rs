@@ -11,9 +11,9 @@
 //! ```
 //!
 //! How slow a machine is nobody knows, so it is not enough that some time has passed: a script of
-//! another peer, of the same kind, must have been started whose cause came later, and which was ordered earlier than
-//! the script that is looked for, if that comes at all. Scripts wait for their places in the order
-//! of their causes.
+//! another peer, of the same kind, must have been started whose cause came later, and which was
+//! ordered earlier than the script that is looked for, if that comes at all. Scripts wait for their
+//! places in the order of their causes.
 
 use std::time::Duration;
 

@@ -100,7 +100,8 @@ fn pairs_of_causes_may_be_passed_over() {
 }
 
 /// What is wrong with a history whose instants are in milliseconds, if the service could run
-/// scripts in these times, and has run `ifup` and `ifdown` of other peers that were added at these instants.
+/// scripts in these times, and has run `ifup` and `ifdown` of other peers that were added at these
+/// instants.
 #[derive(Clone)]
 struct Slow {
     history: PeerHistory,
