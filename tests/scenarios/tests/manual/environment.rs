@@ -96,7 +96,7 @@ fn an_option_counts_for_the_helpers_whatever_its_variable_says() -> Outcome {
         .args(["--startup", "--log", "stderr", "--log-level", "debug"])
         .env("TRIPE_CONNECT_LOG", "journald")
         .env("TRIPE_CONNECT_LOG_LEVEL", "error");
-    let mut service = Service::run(&site, command)?;
+    let service = Service::run(&site, command)?;
     service.wait_for_log("DEBUG script started")?;
     Ok(())
 }
