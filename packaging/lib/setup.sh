@@ -3,11 +3,15 @@
 # What programs that prove the package begin with: their options, a directory for this run,
 # packages, and the end of it all.
 
-quick=() chroot=no kept=''
+quick=() chroot=no kept='' from=''
 while [ $# -gt 0 ]; do
     case $1 in
     --quick) quick=(--quick) ;;
     --chroot) chroot=yes ;;
+    --from)
+        from=${2:?}
+        shift
+        ;;
     --packages)
         kept=$(realpath -m "${2:?}")
         shift
@@ -19,6 +23,16 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+if [ -n "$from" ]; then
+    [ $chroot = no ] || {
+        echo '--from needs a machine with systemd: leave out --chroot' >&2
+        exit 2
+    }
+    git rev-parse --quiet --verify "$from^{commit}" > /dev/null || {
+        echo "no commit: $from" >&2
+        exit 2
+    }
+fi
 
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
 next_version=${version%.*}.$((${version##*.} + 1))

@@ -362,26 +362,28 @@ machine_boots() {
     boot
 }
 
-possible 'a machine with systemd boots' machine_boots
-step 'the original runs, its peers are up' original_runs
-step 'installed over it: takes over, no peer dropped, no script run' install_over_the_original
-step 'READY, and a STATUS with the peers' ready_and_status
-step 'a user for each process, one capability in all' least_privilege
-step 'limits of descriptors, memory and processes' limited
-step "the directory of the sockets is root's" directory_is_roots
-step 'registered with tripe; its start-up leaves the units alone' registered
-for process in $processes; do
-    step "kill -9 $process: it comes back, alone" comes_back "$process"
-done
-step 'core is stopped by SIGSTOP: the watchdog acts' watchdog_acts
-step 'commands wait for a core that is away; a look starts none' sockets_wait
-step 'the runtime directory is removed: all is made again' directory_removed
-step 'core cannot start: restart and doctor tell so' restart_tells
-step 'metrics: the unit, and what the doctor says of it' metrics_unit
-step 'the server is restarted: core stays and starts it up' server_restarts
-step 'the journal finds entries by peer, script and run' journal_has_fields
-step 'upgrade: nothing lost, no script run, settings kept' upgrade
-step 'reboot: all is there again' reboots
-step 'removed: the server keeps its peers' remove
-step 'the original is back and runs' original_is_back
-step 'purged: nothing is left' purge_leaves_nothing
+all_steps() {
+    local process
+    step 'the original runs, its peers are up' original_runs
+    step 'installed over it: takes over, no peer dropped, no script run' install_over_the_original
+    step 'READY, and a STATUS with the peers' ready_and_status
+    step 'a user for each process, one capability in all' least_privilege
+    step 'limits of descriptors, memory and processes' limited
+    step "the directory of the sockets is root's" directory_is_roots
+    step 'registered with tripe; its start-up leaves the units alone' registered
+    for process in $processes; do
+        step "kill -9 $process: it comes back, alone" comes_back "$process"
+    done
+    step 'core is stopped by SIGSTOP: the watchdog acts' watchdog_acts
+    step 'commands wait for a core that is away; a look starts none' sockets_wait
+    step 'the runtime directory is removed: all is made again' directory_removed
+    step 'core cannot start: restart and doctor tell so' restart_tells
+    step 'metrics: the unit, and what the doctor says of it' metrics_unit
+    step 'the server is restarted: core stays and starts it up' server_restarts
+    step 'the journal finds entries by peer, script and run' journal_has_fields
+    step 'upgrade: nothing lost, no script run, settings kept' upgrade
+    step 'reboot: all is there again' reboots
+    step 'removed: the server keeps its peers' remove
+    step 'the original is back and runs' original_is_back
+    step 'purged: nothing is left' purge_leaves_nothing
+}

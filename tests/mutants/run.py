@@ -5,8 +5,9 @@
 A sample of all mutants is tried: against the unit and property tests of its package, and what
 survives them against whole sites in simulated time. The order of the mutants follows from the seed
 and from what a mutant is, so a change of one function leaves the order of all others as it was.
-Each outcome is appended to a file at once, and a run that was ended goes on where it was. A mutant
-that survived is tried again in the next call, since a test may have been added meanwhile.
+Each outcome is appended to a file of the repository at once, so a run that was ended goes on where
+it was, also on another machine. A mutant that survived is tried again in the next call, since a
+test may have been added meanwhile.
 
 Needs cargo-mutants, which makes the mutants. Exit status: 0 enough were caught, 1 too few, 2 the
 run itself did not work.
@@ -107,11 +108,14 @@ class Outcomes:
         self.of = {}
         self.commits = {}
         self.lock = threading.Lock()
-        described = ["git", "describe", "--always", "--dirty"]
-        self.commit = subprocess.run(
-            described, check=True, stdout=subprocess.PIPE, text=True
-        ).stdout.strip()
-        for line in file.read_text().splitlines() if file.exists() else []:
+        shown = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], check=True, stdout=subprocess.PIPE, text=True
+        )
+        changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", f":!{file}"]).returncode
+        self.commit = shown.stdout.strip() + ("-dirty" if changed else "")
+        if not file.exists():
+            file.write_text("# tests/mutants/run.py: mutant, commit, outcome, what it changes\n")
+        for line in file.read_text().splitlines()[1:]:
             key, commit, outcome, _ = line.split("\t")
             self.of[key] = outcome
             self.commits[key] = commit
@@ -283,7 +287,7 @@ def try_all(mutants, workers, outcomes):
 def run(options):
     output = options.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
-    outcomes = Outcomes(output / "outcomes.tsv")
+    outcomes = Outcomes(options.outcomes)
     everything = every_mutant(options.seed)
     workers = [Worker(output / f"worker-{n}", options.storms) for n in range(options.jobs)]
     tried = set()
@@ -338,7 +342,13 @@ def main():
     ]:
         parser.add_argument(name, type=positive, default=default, help=f"{what} (default: {default})")
     parser.add_argument(
-        "--output", type=Path, default=Path("target/mutants"), help="where to keep everything"
+        "--outcomes",
+        type=Path,
+        default=Path("docs/development/mutants.tsv"),
+        help="where outcomes are kept (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("target/mutants"), help="where to keep everything else"
     )
     options = parser.parse_args()
     os.chdir(Path(__file__).resolve().parents[2])
