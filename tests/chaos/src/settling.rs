@@ -168,7 +168,10 @@ fn unrest(run: &Run, status: Option<&Status>) -> Option<String> {
             !run.has_database(),
             "the service has not loaded the good database",
         ),
-        (!run.is_journal_safe(), "the journal of scripts is not kept"),
+        (
+            run.journal_danger().is_some(),
+            run.journal_danger().unwrap_or_default(),
+        ),
         (
             service.scripts.journal_fault.is_some(),
             "the journal of scripts has a fault",

@@ -52,8 +52,7 @@ impl Run {
         let processes = &self.world.processes;
         let asked = &mut self.danger.asked_to_end;
         asked.retain(|pid| processes.ended(*pid).is_none());
-        let lasts = self.later.will_raise_any() || self.world.site.volume.is_full();
-        if self.danger.lost && !lasts && self.keeps_journal() {
+        if self.danger.lost && !self.fault_lasts() && self.keeps_journal() {
             self.danger.lost = false;
             self.note("the journal is kept".to_owned());
         }
@@ -62,6 +61,24 @@ impl Run {
     /// Whether the journal is kept, or nothing has endangered it.
     pub(crate) const fn is_journal_safe(&self) -> bool {
         !self.danger.lost
+    }
+
+    /// Whether what can take the journal away is still there.
+    fn fault_lasts(&self) -> bool {
+        self.later.will_raise_any() || self.world.site.volume.is_full()
+    }
+
+    /// Why the journal is not known to be kept; `None` if it is kept.
+    pub(crate) fn journal_danger(&self) -> Option<&'static str> {
+        if self.is_journal_safe() {
+            None
+        } else if self.fault_lasts() {
+            Some("the journal of scripts is not kept: a fault that can remove it lasts")
+        } else if self.world.service.pid(Part::Scripts).is_none() {
+            Some("the journal of scripts is not kept: there is no script helper")
+        } else {
+            Some("the journal of scripts is not kept: the helper has no complete segment of it")
+        }
     }
 
     /// Sends a signal that ends a process, unless the script helper would end with it while only
