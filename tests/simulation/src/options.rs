@@ -16,7 +16,7 @@ use crate::campaign::{Campaign, Seeds, Size};
 const JOBS: u64 = 256;
 
 /// Plays whole sites in simulated time, under a seeded storm of faults, and holds them against what
-/// is promised. See docs/development/proof.md.
+/// is promised. See docs/development/simulation.md.
 #[derive(Debug, Parser)]
 #[command(name = "simulation", args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
