@@ -18,7 +18,10 @@ tool() {
     local root=$cache/$1-$2
     if [ ! -x "$root/bin/$1" ]; then
         # Its own build is not our package's: neither our flags nor our target directory are for it.
-        env -u RUSTFLAGS -u CARGO_TARGET_DIR cargo install --quiet --locked \
+        # It runs for a second, so it is not worth being optimised for a minute.
+        env -u RUSTFLAGS -u CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+            CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+            CARGO_PROFILE_RELEASE_DEBUG=0 cargo install --quiet --locked \
             --version "$2" --root "$root" "$1" >&2
     fi
     echo "$root/bin/$1"
