@@ -201,5 +201,6 @@ inventory() {
 # What apt says of a package file, and installs it from.
 install_package() {
     cp "$1" "$root/root/"
-    inside apt-get -o Dpkg::Use-Pty=0 --yes --no-install-recommends install "/root/$(basename "$1")"
+    inside apt-get -o Dpkg::Use-Pty=0 --yes --allow-downgrades \
+        --no-install-recommends install "/root/$(basename "$1")"
 }
