@@ -124,6 +124,8 @@ fn names(command_line: &[u8], directory: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -139,5 +141,20 @@ mod tests {
         ] {
             assert!(!is_named(line), "{line:?}");
         }
+    }
+
+    #[test]
+    fn neither_another_program_nor_a_later_process_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut other = Command::new("cat")
+            .args(["-", "--", OPTION])
+            .arg(directory.path())
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        assert_eq!(find(directory.path()).unwrap(), None);
+        drop(other.stdin.take());
+        other.wait().unwrap();
     }
 }

@@ -171,6 +171,27 @@ fn scripts_that_wait_for_places_are_shown_at_once_and_told_when_they_have_waited
 }
 
 #[test]
+fn each_lane_is_told_when_it_has_waited_for_a_minute_itself() {
+    let mut rig = observed();
+    let full = |lane| FromScripts::Full { lane, full: true };
+    rig.scripts_say(full(Lane::Connection));
+    rig.wait(Duration::from_secs(30));
+    rig.scripts_say(full(Lane::Interface));
+    let first = EventKind::PlacesFull {
+        lane: Lane::Connection,
+        seconds: 60,
+    };
+    rig.wait(Duration::from_secs(45));
+    assert_eq!(told(&mut rig), [first]);
+    let second = EventKind::PlacesFull {
+        lane: Lane::Interface,
+        seconds: 60,
+    };
+    rig.wait(Duration::from_secs(45));
+    assert_eq!(told(&mut rig), [second]);
+}
+
+#[test]
 fn the_runs_of_each_lane_are_counted_while_they_run_and_wait() {
     let mut rig = observed();
     let child = Child {

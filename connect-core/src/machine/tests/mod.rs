@@ -10,6 +10,7 @@ mod awaited_lost;
 mod backlog;
 mod changes;
 mod complaints;
+mod edges;
 mod failures;
 mod first_database;
 mod hand_played;

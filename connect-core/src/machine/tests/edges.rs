@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Decisions at the edge of a limit or in a moment that is rare, each of which no other test saw
+//! when it was changed (`tests/mutants`).
+
+use std::sync::Arc;
+
+use connect_ipc::control::{PeerState, Reply, Request};
+use connect_ipc::frame::{MAX_FRAME, length};
+use connect_ipc::scripts::{InterfaceScript, ToScripts};
+use connect_ipc::setup::{Pair, SetupState};
+use connect_policy::size::MAX_RECORD;
+use peerdb::Record;
+
+use super::rig::{Rig, record};
+
+const PAIRS: &[(&str, &str)] = &[
+    ("peer", "INET 192.0.2.1 1"),
+    ("ifup", "up"),
+    ("ifdown", "down"),
+    ("connect", "ssh on"),
+    ("disconnect", "ssh off"),
+];
+
+const ADD: &str = "NOTE ADD p tun0 INET 192.0.2.1 1";
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn submit(command: &[&str]) -> Request {
+    let words = words(command);
+    Request::Submit { words }
+}
+
+fn replies(rig: &mut Rig) -> Vec<Reply> {
+    let answers = rig.answers.drain(..);
+    answers.map(|(_, answer)| answer.reply).collect()
+}
+
+#[test]
+fn passive_takes_its_option_and_no_other() {
+    let mut rig = Rig::joined(&[record("passive", &[("peer", "PASSIVE")])], &[]);
+    for option in ["-timeout", "-TIMEOUT"] {
+        rig.request(1, 1, submit(&["passive", option, "5s", "u"]));
+        assert_eq!(rig.sent(), ["GETCHAL"], "{option}");
+    }
+    rig.request(1, 1, submit(&["passive", "-timeout", "soon", "u"]));
+    let refused = Reply::Failed(words(&["bad-time-spec", "soon"]));
+    assert_eq!(replies(&mut rig), [refused]);
+    rig.request(1, 1, submit(&["passive", "-late", "5s", "u"]));
+    let told = replies(&mut rig);
+    assert!(
+        matches!(&told[..], [Reply::Failed(words)] if words[0] == "bad-svc-syntax"),
+        "{told:?}"
+    );
+    assert_eq!(rig.sent(), [""; 0]);
+}
+
+#[test]
+fn without_its_server_an_adopted_peer_is_of_unknown_state() {
+    let records = [record("p", &[("watch", "t"), ("peer", "PASSIVE")])];
+    let mut rig = Rig::joined(&records, &["p"]);
+    let state = |rig: &mut Rig| rig.rows()[0].state;
+    assert_eq!(state(&mut rig), PeerState::Checking);
+    // It is not overdue as well: that comes later.
+    rig.lose_server();
+    assert_eq!(state(&mut rig), PeerState::Unknown);
+}
+
+#[test]
+fn before_the_first_list_of_peers_no_script_is_run_for_an_operator() {
+    let mut rig = Rig::new(&[record("p", PAIRS)]);
+    rig.connect_server();
+    let (peer, script) = ("p".to_owned(), InterfaceScript::Ifup);
+    rig.request(1, 1, Request::RunScript { peer, script });
+    let unavailable = Reply::Failed(words(&["server-unavailable"]));
+    assert_eq!(replies(&mut rig), [unavailable]);
+}
+
+/// The size of the largest message that orders runs of a peer whose record has a note of this
+/// length, and whether its setup has the record.
+fn order(note: usize) -> (usize, bool) {
+    let note = "x".repeat(note);
+    let pairs: Vec<_> = PAIRS[..3]
+        .iter()
+        .copied()
+        .chain([("note", &*note)])
+        .collect();
+    let mut rig = Rig::joined(&[record("p", &pairs)], &[]);
+    rig.hear(ADD);
+    rig.answer_all();
+    let orders = rig.to_scripts.iter().filter_map(|message| match message {
+        ToScripts::Run(runs) => Some((message, &runs[0])),
+        _ => None,
+    });
+    let (message, run) = orders.last().expect("a script is ordered");
+    let Some(SetupState::Made(made)) = &run.setup else {
+        panic!("{run:?}")
+    };
+    (length(message), !made.record.is_empty())
+}
+
+#[test]
+fn an_order_that_fits_exactly_into_a_message_keeps_the_record() {
+    // The note stands in the environment and in the record.
+    let (small, has_record) = order(2);
+    assert!(has_record);
+    let largest = 2 + (MAX_FRAME - small) / 2;
+    let (size, has_record) = order(largest);
+    assert!(has_record, "{size} bytes of {MAX_FRAME}");
+    assert!(MAX_FRAME - size < 2, "{size} bytes of {MAX_FRAME}");
+    let (size, has_record) = order(largest + 1);
+    assert!(!has_record && size < MAX_FRAME, "{size} bytes");
+}
+
+/// The record of a peer with a note of this length as `info` shows it, and its size if it is left
+/// out.
+fn shown(note: usize) -> (Option<usize>, Option<usize>) {
+    let note = "x".repeat(note);
+    let mut rig = Rig::joined(&[record("p", &[("peer", "PASSIVE"), ("note", &note)])], &[]);
+    let peer = "p".to_owned();
+    rig.request(1, 1, Request::Info { peer });
+    match &replies(&mut rig)[..] {
+        [Reply::Peer(detail)] => (detail.record.as_ref().map(length), detail.oversize),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_largest_record_that_fits_is_shown() {
+    let (small, _) = shown(1);
+    let largest = 1 + MAX_RECORD - small.expect("a small record is shown");
+    assert_eq!(shown(largest), (Some(MAX_RECORD), None));
+    assert_eq!(shown(largest + 1), (None, Some(MAX_RECORD + 1)));
+}
+
+#[test]
+fn what_was_never_started_is_noted_as_undone_when_its_peer_has_gone() {
+    let records: [Record; 1] = [record("p", PAIRS)];
+    let mut old = Rig::joined(&records, &[]);
+    old.hear(ADD);
+    old.answer_all();
+    let mut kept = old.setups();
+    for setup in &mut kept {
+        if let SetupState::Made(made) = &mut setup.state {
+            let made = Arc::make_mut(made);
+            made.runs.clear();
+            made.never_started = true;
+        }
+    }
+    let mut rig = Rig::alone(&records, false);
+    rig.kept = kept;
+    rig.scripts_come();
+    rig.meet(&[]);
+    rig.answer_all();
+    let runs = |message: &&ToScripts| matches!(message, ToScripts::Run(_));
+    assert_eq!(rig.to_scripts.iter().find(runs), None, "nothing is undone");
+    let noted = rig.setups();
+    for pair in [Pair::Interface, Pair::Connection] {
+        let setup = noted.iter().find(|setup| setup.key.pair == pair);
+        assert_eq!(
+            setup.map(|setup| &setup.state),
+            Some(&SetupState::Undone {}),
+            "{pair:?}"
+        );
+    }
+}
