@@ -41,7 +41,7 @@ pub fn hosts(answers: &[HostAnswer<'_>]) -> io::Result<(Vec<u8>, u8)> {
 /// which do not go to a terminal. Lines of more than `limit` bytes are too long.
 ///
 /// # Errors
-/// Never: memory can be written.
+/// If something is on the screen of `top` that acts on the terminal.
 pub fn answers(bytes: &[u8], limit: usize) -> io::Result<(Vec<u8>, Option<[String; 2]>)> {
     let mut out = Output::of_terminal();
     let mut lines = LineBuffer::new(limit);
@@ -70,7 +70,6 @@ struct Seen {
 
 impl Seen {
     fn reply(&mut self, reply: Reply, out: &mut Output<Vec<u8>>) -> io::Result<()> {
-        let program = ["connect-cli".to_owned()];
         match reply {
             Reply::Service(service) => {
                 out.json_line(&ServiceReport::from(&*service))?;
@@ -103,34 +102,7 @@ impl Seen {
                     events::write_all(event, out)?;
                 }
             }
-            Reply::Changes(changes) => {
-                for (paint, line) in change_text::lines(&program, &changes) {
-                    out.painted(paint, &line)?;
-                }
-                out.line(&change_text::waiting(&program, &changes, &[]))?;
-                out.json(&ChangesReport::new(&program, &changes))?;
-            }
-            Reply::Applied(applied) => {
-                out.line(&match &applied.failure {
-                    None => change_text::done(&applied),
-                    Some(words) => change_text::not_done(&applied, words),
-                })?;
-            }
-            Reply::Run(RunProgress::Waiting(waits)) => out.line(&script::waiting(&waits))?,
-            Reply::Run(RunProgress::Output { line, .. }) => out.line(&text::clean(&line))?,
-            Reply::Script(plan) => {
-                for (line, paint) in script::plan_lines(ScriptKind::Ifup, &plan) {
-                    out.painted(paint, &line)?;
-                }
-                out.json(&ScriptPlanReport::new("p", ScriptKind::Ifup, &plan))?;
-            }
-            Reply::Failed(words) => {
-                out.line(&text::failure(&words))?;
-                out.line(&text::script_end(&words).unwrap_or_default())?;
-            }
-            Reply::Error(why) => out.line(&ControlError::Refused(why).to_string())?,
-            Reply::Busy { why } => out.line(&ControlError::NoPlace(why).to_string())?,
-            other => out.json_line(&other)?,
+            other => answer(other, out)?,
         }
         Ok(())
     }
@@ -149,11 +121,45 @@ impl Seen {
             let mut terminal = Terminal::new(TestBackend::new(60, 12)).map_err(io::Error::other)?;
             let drawn = terminal.draw(|frame| view::draw(&mut model, false, frame));
             drawn.map_err(io::Error::other)?;
-            for cell in &terminal.backend().buffer().content {
-                out.line(cell.symbol())?;
+            let mut cells = terminal.backend().buffer().content.iter();
+            if let Some(cell) = cells.find(|cell| text::clean(cell.symbol()) != cell.symbol()) {
+                return Err(io::Error::other(format!("{cell:?} is on the screen")));
             }
         }
         Ok(Some(metrics::of_state(&Ok((*service, self.peers)))))
+    }
+}
+
+/// Shows an answer that does not tell of the state.
+fn answer(reply: Reply, out: &mut Output<Vec<u8>>) -> io::Result<()> {
+    let program = ["connect-cli".to_owned()];
+    match reply {
+        Reply::Changes(changes) => {
+            for (paint, line) in change_text::lines(&program, &changes) {
+                out.painted(paint, &line)?;
+            }
+            out.line(&change_text::waiting(&program, &changes, &[]))?;
+            out.json(&ChangesReport::new(&program, &changes))
+        }
+        Reply::Applied(applied) => out.line(&match &applied.failure {
+            None => change_text::done(&applied),
+            Some(words) => change_text::not_done(&applied, words),
+        }),
+        Reply::Run(RunProgress::Waiting(waits)) => out.line(&script::waiting(&waits)),
+        Reply::Run(RunProgress::Output { line, .. }) => out.line(&text::clean(&line)),
+        Reply::Script(plan) => {
+            for (line, paint) in script::plan_lines(ScriptKind::Ifup, &plan) {
+                out.painted(paint, &line)?;
+            }
+            out.json(&ScriptPlanReport::new("p", ScriptKind::Ifup, &plan))
+        }
+        Reply::Failed(words) => {
+            out.line(&text::failure(&words))?;
+            out.line(&text::script_end(&words).unwrap_or_default())
+        }
+        Reply::Error(why) => out.line(&ControlError::Refused(why).to_string()),
+        Reply::Busy { why } => out.line(&ControlError::NoPlace(why).to_string()),
+        other => out.json_line(&other),
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Any bytes as the state that an earlier core has left, carried on with a server that lists peers
-//! of it. What is no state at all stands for one made of its bytes, so that most inputs get past the
-//! JSON reader.
+//! of it. What is no state at all stands for one made of its bytes, so that most inputs get past
+//! the JSON reader.
 #![no_main]
 
 use std::sync::LazyLock;
