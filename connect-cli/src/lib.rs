@@ -18,6 +18,8 @@ mod commands;
 mod common;
 mod completing;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod interrupt;
 mod output;
 #[cfg(feature = "schema")]

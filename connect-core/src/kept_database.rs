@@ -33,6 +33,16 @@ pub(crate) fn load(directory: &Path) -> anyhow::Result<Option<DatabaseCopy>> {
     Ok(document.map(|document| document.database))
 }
 
+/// As [`load`], from the bytes of the file; and the bytes that [`save`] writes of it, with whether
+/// they are recognized as being of it.
+#[cfg(fuzzing)]
+pub(crate) fn of_bytes(bytes: &[u8]) -> anyhow::Result<(DatabaseCopy, Vec<u8>, bool)> {
+    let document: Document = state_file::decode(bytes, Path::new(NAME), SCHEMA)?;
+    let written = serde_json::to_vec(&document)?;
+    let is_own = is_text_of(&document, &written);
+    Ok((document.database, written, is_own))
+}
+
 /// Writes the file, unless it already has this content.
 ///
 /// # Errors

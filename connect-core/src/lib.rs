@@ -13,6 +13,8 @@ mod driver;
 pub mod endpoints;
 mod event_loop;
 mod for_people;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod helper_process;
 mod kept_database;
 pub mod launcher;

@@ -7,7 +7,7 @@
 //! ```
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -53,8 +53,9 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
 pub fn run(options: &ReplayOptions) -> Result<Exit, Fatal> {
     let mut out = std::io::stdout().lock();
     let ended = replay(&options.file, options.until, !options.quiet, &mut out).and_then(|report| {
-        let written = writeln!(out, "{report}").and_then(|()| out.flush());
-        written.map_err(|error| Fatal::new(Exit::System, Unwritable(error)))?;
+        let written = write(&mut out, &report.to_string());
+        let written = written.and_then(|()| Ok(out.flush().map_err(Unwritable)?));
+        written.map_err(|error| Fatal::new(Exit::System, error))?;
         Ok(match report.difference {
             Some(_) => Exit::Failure,
             None => Exit::Success,
@@ -116,6 +117,25 @@ pub fn replay(
     let file = File::open(path)
         .with_context(|| format!("cannot read the recording {}", path.display()))
         .map_err(|error| Fatal::new(Exit::System, error))?;
+    replay_from(BufReader::new(file), until, verbose, out).map_err(|error| {
+        if error.is::<Unwritable>() {
+            return Fatal::new(Exit::System, error);
+        }
+        let error = error.context(format!("in the recording {}", path.display()));
+        Fatal::new(Exit::Data, error)
+    })
+}
+
+/// As [`replay`], with a recording that is read from anywhere.
+///
+/// # Errors
+/// If it cannot be read or is malformed, or `out` cannot be written.
+pub fn replay_from(
+    recording: impl BufRead,
+    until: Option<Duration>,
+    verbose: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<Report> {
     let mut replay = Replay {
         out,
         verbose,
@@ -127,14 +147,23 @@ pub fn replay(
             truncated: None,
         },
     };
-    match replay.lines(BufReader::new(file), until) {
-        Ok(()) => Ok(replay.report),
-        Err(error) if error.is::<Unwritable>() => Err(Fatal::new(Exit::System, error)),
-        Err(error) => {
-            let error = error.context(format!("in the recording {}", path.display()));
-            Err(Fatal::new(Exit::Data, error))
-        }
+    replay.lines(recording, until)?;
+    Ok(replay.report)
+}
+
+/// What is printed of a text on one line. Recordings come from elsewhere: nothing in them may
+/// control the terminal, nor look like another line.
+fn clean(line: &str) -> String {
+    let hidden = |c: char| c.is_control() || peerdb::is_invisible(c);
+    line.replace(hidden, "\u{fffd}")
+}
+
+/// Writes lines. All that is printed goes through this.
+pub(crate) fn write(out: &mut impl Write, lines: &str) -> anyhow::Result<()> {
+    for line in lines.split('\n') {
+        writeln!(out, "{}", clean(line)).map_err(Unwritable)?;
     }
+    Ok(())
 }
 
 struct Replay<'a, W> {
@@ -145,8 +174,8 @@ struct Replay<'a, W> {
 }
 
 impl<W: Write> Replay<'_, W> {
-    fn lines(&mut self, file: BufReader<File>, until: Option<Duration>) -> anyhow::Result<()> {
-        let mut lines = (1_u64..).zip(file.split(b'\n')).peekable();
+    fn lines(&mut self, recording: impl BufRead, until: Option<Duration>) -> anyhow::Result<()> {
+        let mut lines = (1_u64..).zip(recording.split(b'\n')).peekable();
         let (_, first) = lines.next().context("it is empty")?;
         let header: Header =
             serde_json::from_slice(&first?).context("line 1 is not the header of a recording")?;
@@ -156,10 +185,11 @@ impl<W: Write> Replay<'_, W> {
             header.schema
         );
         if header.version != env!("CARGO_PKG_VERSION") {
-            let (then, now) = (&header.version, env!("CARGO_PKG_VERSION"));
-            self.write(format_args!(
+            let (then, now) = (clean(&header.version), env!("CARGO_PKG_VERSION"));
+            let line = format!(
                 "recorded by version {then}, replayed by version {now}: outputs may differ"
-            ))?;
+            );
+            write(self.out, &line)?;
         }
         self.start = header.config.started;
         let mut machine = Machine::new(header.config);
@@ -168,7 +198,7 @@ impl<W: Write> Replay<'_, W> {
             if line.starts_with(b"{\"truncated\"")
                 && let Ok(Truncated { truncated }) = serde_json::from_slice(&line)
             {
-                self.report.truncated = Some(truncated);
+                self.report.truncated = Some(clean(&truncated));
                 break;
             }
             let entry: Entry<'_> = match serde_json::from_slice(&line) {
@@ -271,7 +301,7 @@ impl<W: Write> Replay<'_, W> {
                     return Ok(());
                 }
                 let text = serde_json::to_string_pretty(&reply)?;
-                self.write(format_args!("{text}"))?;
+                write(self.out, &text)?;
             }
             machine.handle(Input::Drained(NOBODY), now, &mut Vec::new());
             machine.handle(Input::EndOfTurn, now, &mut outputs);
@@ -281,15 +311,40 @@ impl<W: Write> Replay<'_, W> {
 
     fn print(&mut self, line: &str) -> anyhow::Result<()> {
         if self.verbose {
-            // Recordings come from elsewhere: nothing in them may control the terminal.
-            let line = line.replace(char::is_control, "\u{fffd}");
-            self.write(format_args!("{line}"))?;
+            write(self.out, &clean(line))?;
         }
         Ok(())
     }
+}
 
-    fn write(&mut self, line: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
-        writeln!(self.out, "{line}").map_err(Unwritable)?;
-        Ok(())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_recording_controls_the_terminal_or_looks_like_another_line() {
+        let odd = "a\\u001b[2J\\nb\u{9b}\u{202e}\u{7f}";
+        let config = r#"{"version":"2","boot":null,"pid":1,"socket":"s","database":"d","startup":false,"ping":"transport","script-limit":null,"hooks":{},"exit-on-disconnect":false,"server-wait":null,"started":0}"#;
+        let recording = format!(
+            "{{\"schema\":1,\"version\":\"{odd}\",\"config\":{config}}}\n\
+             {{\"at\":1,\"input\":{{\"server-line\":\"{odd}\"}}}}\n\
+             {{\"at\":2,\"input\":{{\"server-lost\":{{\"reason\":\"{odd}\"}}}}}}\n\
+             {{\"truncated\":\"{odd}\"}}\n"
+        );
+        let mut out = Vec::new();
+        let until = Some(Duration::from_secs(1));
+        let report = replay_from(recording.as_bytes(), until, true, &mut out).unwrap();
+        write(&mut out, &report.to_string()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let hidden = |c: char| c != '\n' && (c.is_control() || peerdb::is_invisible(c));
+        assert!(!text.contains(hidden), "{text:?}");
+        let shown = "a\u{fffd}[2J\u{fffd}b\u{fffd}\u{fffd}\u{fffd}";
+        for line in [
+            format!("recorded by version {shown}, "),
+            format!("server < {shown}\n"),
+            format!("the recording ends early: {shown}\n"),
+        ] {
+            assert!(text.contains(&line), "{line:?} in {text:?}");
+        }
     }
 }

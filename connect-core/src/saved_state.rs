@@ -60,6 +60,14 @@ pub(crate) fn load(directory: &Path) -> anyhow::Result<Option<(Option<ServerRun>
     Ok(document.map(|document| (document.server, document.state)))
 }
 
+/// As [`load`], from the bytes of the file; and the bytes that [`save`] writes of it.
+#[cfg(fuzzing)]
+pub(crate) fn of_bytes(bytes: &[u8]) -> anyhow::Result<(Option<ServerRun>, State, Vec<u8>)> {
+    let document: Document = state_file::decode(bytes, Path::new(NAME), SCHEMA)?;
+    let written = serde_json::to_vec(&document)?;
+    Ok((document.server, document.state, written))
+}
+
 fn save(directory: &Path, (server, state): (Option<ServerRun>, State)) -> io::Result<()> {
     let document = Document {
         schema: SCHEMA,

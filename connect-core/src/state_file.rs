@@ -58,15 +58,26 @@ pub(crate) fn load<T: DeserializeOwned>(path: &Path, known: u32) -> anyhow::Resu
     if fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(None);
     }
-    let bytes = read(path)?;
+    decode(&read(path)?, path, known).map(Some)
+}
+
+/// The document of this `schema` in the bytes of a file.
+///
+/// # Errors
+/// If it is malformed or has another form.
+pub(crate) fn decode<T: DeserializeOwned>(
+    bytes: &[u8],
+    path: &Path,
+    known: u32,
+) -> anyhow::Result<T> {
     let malformed = || format!("{} is malformed", path.display());
-    let Header { schema } = serde_json::from_slice(&bytes).with_context(malformed)?;
+    let Header { schema } = serde_json::from_slice(bytes).with_context(malformed)?;
     anyhow::ensure!(
         schema == known,
         "{} has form {schema}, but this program reads form {known}",
         path.display()
     );
-    serde_json::from_slice(&bytes).with_context(malformed)
+    serde_json::from_slice(bytes).with_context(malformed)
 }
 
 /// Replaces the file of this name, or makes it, and the directory too. `write` may write its text

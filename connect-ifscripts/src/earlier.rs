@@ -109,7 +109,7 @@ fn is_helper(pid: i32) -> bool {
 }
 
 /// Whether a command line as the system gives it has the option with this directory.
-fn names(command_line: &[u8], directory: &Path) -> bool {
+pub(crate) fn names(command_line: &[u8], directory: &Path) -> bool {
     let directory = directory.as_os_str().as_bytes();
     let mut words = command_line.split(|byte| *byte == 0);
     while let Some(word) = words.next() {

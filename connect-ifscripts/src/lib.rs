@@ -19,6 +19,8 @@ mod adopted;
 mod child;
 mod children;
 mod earlier;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod journal;
 mod lines;
 mod lookups;

@@ -108,7 +108,12 @@ async fn answer_of(program: PathBuf, lookup: &Lookup) -> std::io::Result<Found> 
         output.take(MAX_ANSWER).read_to_end(&mut text).await?;
     }
     child.wait().await?;
-    serde_json::from_slice(&text).map_err(std::io::Error::other)
+    found_in(&text)
+}
+
+/// What a child has written.
+pub(crate) fn found_in(text: &[u8]) -> std::io::Result<Found> {
+    serde_json::from_slice(text).map_err(std::io::Error::other)
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ fn variable_of(pid: i32) -> io::Result<Variable> {
     }
 }
 
-fn run_in(environment: &[u8]) -> Option<RunId> {
+pub(crate) fn run_in(environment: &[u8]) -> Option<RunId> {
     let mut variables = environment.split(|byte| *byte == 0);
     let value = variables.find_map(|variable| {
         variable

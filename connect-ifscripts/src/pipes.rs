@@ -165,12 +165,12 @@ fn open_script_pipe(pid: i32, descriptor: u8) -> io::Result<Option<(Receiver, u6
 }
 
 /// The number of a pipe without a name.
-fn pipe_inode(link: &str) -> Option<u64> {
+pub(crate) fn pipe_inode(link: &str) -> Option<u64> {
     link.strip_prefix("pipe:[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// Whether a descriptor was opened for reading and writing, by what `/proc` says of it.
-fn is_open_both_ways(info: &str) -> bool {
+pub(crate) fn is_open_both_ways(info: &str) -> bool {
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
     let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
     flags.is_some_and(|flags| flags & ACCESS_MODE == READ_AND_WRITE)

@@ -1,44 +1,33 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Any text as what core is told: each line is one of the server, a message of a helper, a request
+//! Any bytes as what core is told: each line is one of the server, a message of a helper, a request
 //! of an operator, or an event such as the loss of a connection.
 #![no_main]
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use connect_core::machine::{Config, ConnectionId, Input, Loaded, Machine};
-use connect_ipc::clock::{BootId, Monotonic};
+use connect_core::machine::{ConnectionId, Input, Loaded, Machine};
+use connect_fuzz::config;
+use connect_ipc::clock::Monotonic;
 use connect_ipc::control::HelperStatus;
 use connect_ipc::frame::decode;
-use connect_policy::hooks::DefaultHooks;
-use connect_policy::pinging::PingKind;
 use libfuzzer_sys::fuzz_target;
 use peerdb::{Database, Record};
 
-/// The boot in which everything happens.
-const BOOT: &str = "this";
+/// The database, which is the same each time.
+static DATABASE: LazyLock<Loaded> = LazyLock::new(|| Ok(database()).into());
+
 const PINGER: ConnectionId = ConnectionId(1);
 const SCRIPTS: ConnectionId = ConnectionId(2);
 const OPERATOR: ConnectionId = ConnectionId(3);
 
-fuzz_target!(|text: &str| {
+fuzz_target!(|bytes: &[u8]| {
+    let text = tripe_admin::bytes::decode(bytes);
     let mut now = Monotonic(1_000_000_000);
-    let mut machine = Machine::new(Config {
-        version: "2".to_owned(),
-        socket: "tripesock".into(),
-        database: "peers.cdb".into(),
-        boot: Some(BootId(BOOT.to_owned())),
-        pid: 1,
-        startup: true,
-        ping: PingKind::Transport,
-        script_limit: None,
-        hooks: DefaultHooks::default(),
-        exit_on_disconnect: false,
-        server_wait: None,
-        started: now,
-    });
+    let mut machine = Machine::new(config(now));
     let mut outputs = Vec::new();
     for input in [
-        Input::Database(Loaded::from(Ok(database()))),
+        Input::Database(DATABASE.clone()),
         Input::ServerConnected { run: None },
     ] {
         machine.handle(input, now, &mut outputs);
@@ -97,7 +86,7 @@ fn input(kind: char, text: &str) -> Option<Input<'_>> {
         'h' => Input::Gone(SCRIPTS),
         'q' => Input::Gone(OPERATOR),
         'd' => Input::Drained(OPERATOR),
-        'D' => Input::Database(Loaded::from(Ok(database()))),
+        'D' => Input::Database(DATABASE.clone()),
         'R' => Input::Reload,
         'z' => Input::Slept {
             seconds: text.len() as u64,

@@ -21,5 +21,11 @@ fuzz_target!(|bytes: &[u8]| {
             );
         }
         let _ = connect_policy::check::database(&database);
+        // What is written of it again are records of the same peers.
+        let names = database.peers().map(|record| record.name());
+        let writer = peerdb::Writer::of(&database);
+        let entries = writer.entries().filter(|(key, _)| key.starts_with(b"P"));
+        let keys = entries.map(|(key, _)| String::from_utf8_lossy(&key[1..]).into_owned());
+        assert!(keys.eq(names), "{database:?}");
     }
 });

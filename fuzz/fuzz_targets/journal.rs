@@ -13,7 +13,8 @@ use connect_ipc::frame::decode;
 use connect_ipc::setup::ByLane;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| {
+fuzz_target!(|bytes: &[u8]| {
+    let text = String::from_utf8_lossy(bytes);
     let mut lines = text.lines();
     let mut ledger = Ledger::default();
     // The reader stops at the first line that is no entry.

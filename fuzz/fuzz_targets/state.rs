@@ -1,54 +1,41 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Any text as the state that an earlier core has left, carried on with a server that lists peers
-//! of it. A text that is no state at all stands for one made of its bytes, so that most inputs get
-//! past the JSON reader.
+//! Any bytes as the state that an earlier core has left, carried on with a server that lists peers
+//! of it. What is no state at all stands for one made of its bytes, so that most inputs get past
+//! the JSON reader.
 #![no_main]
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use connect_core::machine::{Config, Inherited, Input, Loaded, Machine, State};
-use connect_ipc::clock::{BootId, Monotonic};
-use connect_policy::hooks::DefaultHooks;
-use connect_policy::pinging::PingKind;
+use connect_core::machine::{Inherited, Input, Loaded, Machine, State};
+use connect_fuzz::{BOOT, config, server_run};
+use connect_ipc::clock::Monotonic;
 use libfuzzer_sys::fuzz_target;
 use peerdb::{Database, Record};
 
-/// The boot in which everything happens.
-const BOOT: &str = "this";
+/// The database, which is the same each time.
+static DATABASE: LazyLock<Loaded> = LazyLock::new(|| {
+    let records = ["a", "b"].map(|name| Record::new(name, [("watch", "t"), ("ifup", "up")]));
+    Ok(Database::from_parts(records, [], [])).into()
+});
 
-fuzz_target!(|text: &str| {
-    let state = serde_json::from_str::<State>(text)
+fuzz_target!(|bytes: &[u8]| {
+    let state = serde_json::from_slice::<State>(bytes)
         .ok()
-        .or_else(|| made_of(text.as_bytes()));
+        .or_else(|| made_of(bytes));
     let Some(state) = state else { return };
     let mut now = Monotonic(u64::MAX / 2);
-    let mut machine = Machine::new(Config {
-        version: "2".to_owned(),
-        socket: "tripesock".into(),
-        database: "peers.cdb".into(),
-        boot: Some(BootId(BOOT.to_owned())),
-        pid: 1,
-        startup: true,
-        ping: PingKind::Transport,
-        script_limit: None,
-        hooks: DefaultHooks::default(),
-        exit_on_disconnect: false,
-        server_wait: None,
-        started: now,
-    });
-    let records = ["a", "b"].map(|name| Record::new(name, [("watch", "t"), ("ifup", "up")]));
-    let database = Database::from_parts(records.to_vec(), [], Vec::new());
-    let run = serde_json::from_str(r#"{"device":1,"inode":2,"made":[3,4]}"#);
-    let Ok(run) = run else { return };
+    let mut machine = Machine::new(config(now));
+    let run = server_run();
     let mut outputs = Vec::new();
     for input in [
-        Input::Database(Loaded::from(Ok(database))),
+        Input::Database(DATABASE.clone()),
         Input::Inherited(Box::new(Inherited {
-            run: Some(run),
+            run,
             state,
             database: None,
         })),
-        Input::ServerConnected { run: Some(run) },
+        Input::ServerConnected { run },
     ] {
         machine.handle(input, now, &mut outputs);
     }
@@ -67,13 +54,15 @@ fuzz_target!(|text: &str| {
         machine.handle(Input::EndOfTurn, now, &mut outputs);
         outputs.clear();
     }
-    let left = machine
-        .state()
-        .and_then(|(_, state)| serde_json::to_string(&state).ok());
-    assert!(left.is_some(), "the state cannot be written again");
+    let Some((_, left)) = machine.state() else {
+        panic!("there is no state");
+    };
+    let written = serde_json::to_string(&left).unwrap_or_default();
+    let again = serde_json::from_str::<State>(&written).ok();
+    assert_eq!(again, Some(left), "the state cannot be read again");
 });
 
-/// A state of two peers whose figures are these bytes.
+/// A state of few peers whose figures are these bytes.
 fn made_of(bytes: &[u8]) -> Option<State> {
     let word = |at: usize| {
         let some: [u8; 8] = bytes.get(at..at + 8)?.try_into().ok()?;
@@ -81,52 +70,57 @@ fn made_of(bytes: &[u8]) -> Option<State> {
     };
     let [due, since, changed, small] = [word(0)?, word(8)?, word(16)?, word(24)?];
     let progress = |at: u32| match (small >> at) & 7 {
-        0 => serde_json::json!("found"),
-        1 => serde_json::json!("due"),
-        2 => serde_json::json!({ "ordered": { "first": since, "last": changed } }),
-        3 => serde_json::json!("made"),
-        4 => serde_json::json!("no-script"),
-        5 => serde_json::json!("never-started"),
-        _ => serde_json::json!("idle"),
+        0 => r#""found""#.to_owned(),
+        1 => r#""due""#.to_owned(),
+        2 => format!(r#"{{"ordered":{{"first":{since},"last":{changed}}}}}"#),
+        3 => r#""made""#.to_owned(),
+        4 => r#""no-script""#.to_owned(),
+        5 => r#""never-started""#.to_owned(),
+        _ => r#""idle""#.to_owned(),
     };
+    let part = |at: u32| (small >> at) as u32;
+    let setups = format!(
+        r#"{{"interface":{},"connection":{},"hooks":{}}}"#,
+        progress(44),
+        progress(47),
+        progress(50)
+    );
+    let adoption = format!(
+        r#"{{"phase":{{"due":{due},"in-flight":{},"last-seq":{},"failures":{},"checking":{},"failed-checks":{}}},"statistics":{{"replies":{since},"lost":{changed}}},"since":{since},"changed":{changed},"reconnects":{},"last-reconnect":{changed}}}"#,
+        part(8),
+        part(16),
+        part(24),
+        small & 2 == 0,
+        part(32),
+        part(40)
+    );
+    let algorithms = small & 3;
     let peer = |name: &str| {
-        serde_json::json!({
-            "name": name,
-            "setups": { "interface": progress(44), "connection": progress(47), "hooks": progress(50) },
-            "algorithms": small & 3,
-            "adoption": {
-                "phase": {
-                    "due": due,
-                    "in-flight": (small >> 8) as u32,
-                    "last-seq": (small >> 16) as u32,
-                    "failures": (small >> 24) as u32,
-                    "checking": small & 2 == 0,
-                    "failed-checks": (small >> 32) as u32,
-                },
-                "statistics": connect_ipc::statistics::PingStatistics::default(),
-                "since": since,
-                "changed": changed,
-                "reconnects": (small >> 40) as u32,
-                "last-reconnect": changed,
-            },
-        })
+        format!(
+            r#"{{"name":"{name}","setups":{setups},"algorithms":{algorithms},"adoption":{adoption}}}"#
+        )
     };
-    serde_json::from_value(serde_json::json!({
-        "boot": BOOT,
-        "started-up": small & 4 == 0,
-        "algorithms": [[["cipher", "x"]]],
-        "peers": [peer("a"), peer("c"), peer("a")],
-        "failed-scripts": [
-            { "peer": "b", "at": since, "kind": "ifup", "end": { "exited": small as i32 }, "output": [] },
-        ],
-        "departures": [
-            ["b", { "at": due, "reason": if small & 8 == 0 { "left" } else { "server" }, "address": "INET" }],
-            ["c", { "at": changed, "reason": "silence", "pings": small as u32, "has-answered": true }],
-        ],
-        "revivals": [
-            { "name": "b", "stage": { "waiting": due }, "failures": small as u32, "id": since },
-            { "name": "a", "stage": if small & 16 == 0 { "adding" } else { "added" }, "failures": 1, "id": 0 },
-        ],
-    }))
-    .ok()
+    // Each part is there or not.
+    let has = |at: u32, part: String| (small >> at & 1 == 0).then_some(part);
+    let parts = [Some(peer("a")), has(53, peer("c")), has(54, peer("a"))];
+    let peers = parts.into_iter().flatten().collect::<Vec<_>>().join(",");
+    let reason = if small & 8 == 0 { "left" } else { "server" };
+    let stage = if small & 16 == 0 { "adding" } else { "added" };
+    let (pings, status) = (small as u32, small as i32);
+    let failed = format!(
+        r#"{{"peer":"b","at":{since},"kind":"ifup","end":{{"exited":{status}}},"output":[]}}"#
+    );
+    let departures = format!(
+        r#"["b",{{"at":{due},"reason":"{reason}","address":"INET"}}],["c",{{"at":{changed},"reason":"silence","pings":{pings},"has-answered":true}}]"#
+    );
+    let revivals = format!(
+        r#"{{"name":"b","stage":{{"waiting":{due}}},"failures":{pings},"id":{since}}},{{"name":"a","stage":"{stage}","failures":1,"id":0}}"#
+    );
+    let [failed, departures, revivals] =
+        [has(55, failed), has(56, departures), has(57, revivals)].map(Option::unwrap_or_default);
+    let text = format!(
+        r#"{{"boot":"{BOOT}","started-up":{},"algorithms":[[["cipher","x"]]],"peers":[{peers}],"failed-scripts":[{failed}],"departures":[{departures}],"revivals":[{revivals}]}}"#,
+        small & 4 == 0
+    );
+    serde_json::from_str(&text).ok()
 }

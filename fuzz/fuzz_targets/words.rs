@@ -5,7 +5,9 @@
 use libfuzzer_sys::fuzz_target;
 use tripe_admin::{Interval, split, token, version};
 
-fuzz_target!(|text: &str| {
+fuzz_target!(|bytes: &[u8]| {
+    let text = tripe_admin::bytes::decode(bytes);
+    let text = &*text;
     let words = split(text);
     let line = token::join(&words);
     if !line.contains('\n') {

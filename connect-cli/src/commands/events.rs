@@ -2,7 +2,7 @@
 //! `events`: the state of everything, and then what happens, as it happens; or what happened last.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Write};
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -223,7 +223,7 @@ impl Events {
         Ok(())
     }
 
-    fn event(&self, event: &Event, out: &mut Output) -> io::Result<()> {
+    fn event(&self, event: &Event, out: &mut Output<impl Write>) -> io::Result<()> {
         if !self.json {
             return out.painted_flushed(&human(event));
         }
@@ -287,8 +287,10 @@ impl Beginning {
             StreamItem::Service(service) => self.service = Some(service),
             StreamItem::Rows(rows) => self.peers.extend(rows.list),
             StreamItem::Event(event) if self.events.len() < WAITING => self.events.push(event),
-            StreamItem::Event(_) => self.left_out += 1,
-            StreamItem::Dropped(events) => self.left_out += events,
+            StreamItem::Event(_) => self.left_out = self.left_out.saturating_add(1),
+            StreamItem::Dropped(events) => {
+                self.left_out = self.left_out.saturating_add(events);
+            }
             StreamItem::Live(_) | StreamItem::Reply(..) => return Err(ControlError::Unexpected),
         }
         Ok(())
@@ -319,9 +321,25 @@ fn state_line(item: StreamItem, out: &mut Output) -> Result<u64, Error> {
     }
 }
 
-fn json_line(seq: u64, what: LineContent<'_>, out: &mut Output) -> io::Result<()> {
+fn json_line(seq: u64, what: LineContent<'_>, out: &mut Output<impl Write>) -> io::Result<()> {
     let schema = SCHEMA;
     out.json_line(&LineReport { schema, seq, what })
+}
+
+/// Writes an event in each form, for the fuzz targets.
+#[cfg(fuzzing)]
+pub(crate) fn write_all(event: &Event, out: &mut Output<impl Write>) -> io::Result<()> {
+    for json in [false, true] {
+        let events = Events {
+            peers: Vec::new(),
+            kinds: Vec::new(),
+            json,
+            no_snapshot: false,
+            recent: false,
+        };
+        events.event(event, out)?;
+    }
+    Ok(())
 }
 
 /// An event as people read it: when, who, what.

@@ -160,7 +160,7 @@ impl ScriptOptions {
 }
 
 /// What would be executed, in lines.
-fn plan_lines(kind: ScriptKind, plan: &ScriptPlan) -> Vec<(String, Paint)> {
+pub(crate) fn plan_lines(kind: ScriptKind, plan: &ScriptPlan) -> Vec<(String, Paint)> {
     let plain = |line: String| (line, Paint::Plain);
     let command = match &plan.command {
         Command::Exec(words) => text::shell_words(words),
@@ -191,7 +191,7 @@ fn plan_lines(kind: ScriptKind, plan: &ScriptPlan) -> Vec<(String, Paint)> {
 }
 
 /// What a script waits for, after its name.
-fn waiting(waits_for: &WaitsFor) -> String {
+pub(crate) fn waiting(waits_for: &WaitsFor) -> String {
     let (script, pid, seconds) = match waits_for {
         WaitsFor::Run {
             script,

@@ -98,6 +98,26 @@ impl Output {
     }
 }
 
+#[cfg(fuzzing)]
+impl Output<Vec<u8>> {
+    /// What a terminal without colours gets, for the fuzz targets.
+    pub(crate) fn of_terminal() -> Self {
+        Output {
+            writer: Vec::new(),
+            terminal: true,
+            colour: false,
+            width: WIDTH,
+            wraps: true,
+            room: None,
+        }
+    }
+
+    /// What was written.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.writer
+    }
+}
+
 impl<W: Write> Output<W> {
     pub(crate) const fn is_coloured(&self) -> bool {
         self.colour
@@ -233,9 +253,13 @@ pub(crate) fn to_stderr_bare(text: &str) {
 pub(crate) fn for_stderr(text: &str) -> String {
     let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
     let columns = std::env::var("COLUMNS").ok();
+    message(text, size.map(|size| size.ws_col), columns.as_deref())
+}
+
+/// The same for a terminal of `terminal` columns.
+pub(crate) fn message(text: &str, terminal: Option<u16>, columns: Option<&str>) -> String {
     let text = text::clean(text);
-    let text = text::without_numbers(&text);
-    fitted(&text, size.map(|size| size.ws_col), columns.as_deref())
+    fitted(&text::without_numbers(&text), terminal, columns)
 }
 
 /// A message in lines that fit on a terminal of `terminal` columns, or into as many columns as

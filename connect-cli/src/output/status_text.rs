@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The state of the service and its peers as people read it: faults, one line, a table.
 
-use std::io;
+use std::io::{self, Write};
 
 use connect_ipc::control::{
     DatabaseOrigin, FailedScript, HelperStatus, LongScript, PeerState, PeerStatus, ServerLink,
@@ -28,7 +28,7 @@ pub(crate) fn show(
     summary: &Summary,
     peers: &[PeerStatus],
     wide: bool,
-    out: &mut Output,
+    out: &mut Output<impl Write>,
 ) -> io::Result<()> {
     show_service(service, summary, out)?;
     out.line("")?;
@@ -45,7 +45,7 @@ pub(crate) fn show(
 pub(crate) fn show_service(
     service: &ServiceStatus,
     summary: &Summary,
-    out: &mut Output,
+    out: &mut Output<impl Write>,
 ) -> io::Result<()> {
     out.sentence(Paint::Heading, &text::clean(&headline(service, summary)), 2)?;
     for fault in faults(service).into_iter().chain(summary.missing()) {
@@ -62,7 +62,7 @@ pub(crate) fn show_service(
 }
 
 /// Shows what does not fit into the table, of peers that somebody has asked for by name.
-pub(crate) fn show_more(peers: &[PeerStatus], out: &mut Output) -> io::Result<()> {
+pub(crate) fn show_more(peers: &[PeerStatus], out: &mut Output<impl Write>) -> io::Result<()> {
     let mut is_first = true;
     for peer in peers {
         let Some(lookup) = &peer.connection.lookup else {

@@ -34,8 +34,12 @@ pub(crate) use damage::restart;
 pub(crate) use directory::Directory;
 use locked::JournalError;
 pub(crate) use locked::Locked;
+#[cfg(fuzzing)]
+pub(crate) use reading::of_bytes;
 pub(crate) use reading::{Reading, read};
 use segment::put;
+#[cfg(fuzzing)]
+pub(crate) use store::whole;
 use store::{Aside, LOOK, Room, Store};
 pub(crate) use waiting::take;
 

@@ -64,13 +64,36 @@ pub(crate) fn read(directory: &Directory, current: &Header) -> io::Result<Readin
 }
 
 fn read_all(directory: &Directory, current: &Header) -> io::Result<Reading> {
+    combine(&directory.segments()?, |segment, ledger| {
+        read_segment(directory, segment, current, ledger)
+    })
+}
+
+/// What segments of these bytes say, in their order, and whether one of them is damaged.
+#[cfg(fuzzing)]
+pub(crate) fn of_bytes(segments: &[&[u8]], current: &Header) -> (Option<Ledger>, bool) {
+    let numbers: Vec<u64> = (0..).take(segments.len()).collect();
+    let mut bytes = segments.iter();
+    let reading = combine(&numbers, |segment, ledger| {
+        let bytes = bytes.next().copied().unwrap_or_default();
+        read_lines(bytes, segment, current, ledger)
+    });
+    // Memory can be read.
+    let reading = reading.unwrap_or_default();
+    (reading.ledger, !reading.damaged.is_empty())
+}
+
+/// Reads these segments by `read`.
+fn combine(
+    segments: &[u64],
+    mut read: impl FnMut(u64, &mut Ledger) -> Result<bool, Cause>,
+) -> io::Result<Reading> {
     let mut reading = Reading::default();
     let mut ledger = Ledger::default();
     let mut found = false;
-    let segments = directory.segments()?;
     for segment in segments.iter().copied() {
         let is_last = segments.last() == Some(&segment);
-        match read_segment(directory, segment, current, &mut ledger) {
+        match read(segment, &mut ledger) {
             Ok(counts) => found |= counts,
             // The writer died in its last write, or when it had just created another segment.
             Err(Cause::Cut { line }) if is_last && (line > 1 || segments.len() > 1) => {
@@ -96,8 +119,18 @@ fn read_segment(
 ) -> Result<bool, Cause> {
     let file = directory.open_segment(number);
     let file = file.map_err(|error| Cause::Unreadable { line: 0, error })?;
+    read_lines(BufReader::new(file), number, current, ledger)
+}
+
+/// Reads the lines of a segment, as [`read_segment`] does.
+fn read_lines(
+    reader: impl io::BufRead,
+    number: u64,
+    current: &Header,
+    ledger: &mut Ledger,
+) -> Result<bool, Cause> {
     let mut lines = Lines {
-        reader: BufReader::new(file),
+        reader,
         line: Vec::new(),
         number: 0,
     };

@@ -302,6 +302,18 @@ impl Store {
     }
 }
 
+/// A segment with the whole ledger.
+#[cfg(fuzzing)]
+pub(crate) fn whole(header: &Header, ledger: &Ledger) -> Vec<u8> {
+    let mut lines = Vec::new();
+    put(&mut lines, header);
+    let mut cursor = Cursor::Runs(None);
+    while let Some(entry) = cursor.next(ledger) {
+        put(&mut lines, &entry);
+    }
+    lines
+}
+
 impl Cursor {
     /// What is copied next.
     fn next(&mut self, ledger: &Ledger) -> Option<Entry> {

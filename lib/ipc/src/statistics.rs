@@ -49,7 +49,8 @@ impl PingStatistics {
         } else {
             (self.min, self.max) = (self.min.min(millis), self.max.max(millis));
         }
-        self.replies += 1;
+        // A state that was damaged may have any figures.
+        self.replies = self.replies.saturating_add(1);
         let distance = millis - self.mean;
         // Precision is lost only beyond 2^53 pings, which nobody sends.
         #[expect(
@@ -57,14 +58,18 @@ impl PingStatistics {
             reason = "2^53 pings take longer than the universe"
         )]
         let count = self.replies as f64;
-        self.mean += distance / count;
-        self.spread += distance * (millis - self.mean);
+        let mean = self.mean + distance / count;
+        let spread = self.spread + distance * (millis - mean);
+        // JSON has no infinite figures, which only absurd ones lead to.
+        if mean.is_finite() && spread.is_finite() {
+            (self.mean, self.spread) = (mean, spread);
+        }
     }
 
     /// Counts a ping that timed out.
     pub fn record_loss(&mut self) {
         self.last = LastPing::Timeout;
-        self.lost += 1;
+        self.lost = self.lost.saturating_add(1);
     }
 
     /// Mean round trip in milliseconds, if any ping succeeded.
@@ -99,7 +104,7 @@ impl PingStatistics {
     /// Share of pings lost, 0 to 1, if any ping has ended.
     #[must_use]
     pub fn loss(&self) -> Option<f64> {
-        let ended = self.replies + self.lost;
+        let ended = self.replies.saturating_add(self.lost);
         #[expect(
             clippy::cast_precision_loss,
             reason = "2^53 pings take longer than the universe"
@@ -129,6 +134,35 @@ mod tests {
         assert_eq!((statistics.min(), statistics.max()), (Some(2.0), Some(9.0)));
         assert_eq!(statistics.last, LastPing::Timeout);
         assert_eq!(statistics.loss(), Some(1.0 / 9.0));
+    }
+
+    #[test]
+    fn figures_that_no_pings_have_stay_figures() {
+        let mut statistics = PingStatistics {
+            replies: u64::MAX,
+            lost: u64::MAX,
+            ..PingStatistics::default()
+        };
+        statistics.record_reply(1.0);
+        statistics.record_loss();
+        assert_eq!((statistics.replies, statistics.lost), (u64::MAX, u64::MAX));
+        assert_eq!(statistics.loss(), Some(1.0));
+        for (mean, spread, millis) in [
+            (0.0, 0.0, f64::MAX),
+            (-f64::MAX, 0.0, f64::MAX),
+            (0.0, f64::MAX, 1e300),
+        ] {
+            let mut statistics = PingStatistics {
+                replies: 1,
+                mean,
+                spread,
+                ..PingStatistics::default()
+            };
+            statistics.record_reply(millis);
+            let text = serde_json::to_string(&statistics).unwrap();
+            let back: PingStatistics = serde_json::from_str(&text).unwrap();
+            assert_eq!(back, statistics);
+        }
     }
 
     proptest! {

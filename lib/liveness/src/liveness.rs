@@ -224,7 +224,7 @@ impl Liveness {
             }
             PingResult::Reply(_) | PingResult::Timeout => {
                 self.statistics.record_loss();
-                self.phase.failures += 1;
+                self.count_failure();
                 // The next attempt follows at once: this one has done the waiting.
                 self.phase.due = now;
                 Meaning::Missed {
@@ -233,7 +233,7 @@ impl Liveness {
                 }
             }
             PingResult::Failed => {
-                self.phase.failures += 1;
+                self.count_failure();
                 // Nothing has waited yet, so wait here; otherwise all attempts fail in one moment.
                 self.phase.due = now + seconds(self.plan.timeout);
                 Meaning::NotSent
@@ -270,6 +270,11 @@ impl Liveness {
             unreachable: None,
             is_planned,
         }
+    }
+
+    /// Counts an attempt that failed. A state that was damaged may have the greatest number.
+    fn count_failure(&mut self) {
+        self.phase.failures = self.phase.failures.saturating_add(1);
     }
 
     /// Ends the check if no attempt is left.
@@ -443,6 +448,27 @@ mod tests {
         }
         let lost = peer.statistics.lost;
         assert_eq!(lost, 0, "nothing was lost that was never sent");
+    }
+
+    #[test]
+    fn the_counts_of_failures_end_at_their_greatest_number() {
+        for result in [PingResult::Timeout, PingResult::Failed] {
+            let phase = PingPhase {
+                due: at(100),
+                failures: u32::MAX,
+                checking: true,
+                failed_checks: u32::MAX,
+                ..PingPhase::default()
+            };
+            let plan = PingPlan {
+                retries: u32::MAX,
+                ..PLAN
+            };
+            let mut peer = Liveness::standing(plan, phase, PingStatistics::default());
+            let (_, unreachable) = exchange(&mut peer, result, at(110));
+            assert_eq!(unreachable, Some(u32::MAX));
+            assert_eq!(peer.phase.failures, u32::MAX);
+        }
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub(crate) fn writers(path: &Path) -> io::Result<Option<Vec<Writer>>> {
 }
 
 /// `None` if this is not a list.
-fn decode(list: &[u8]) -> Option<Vec<Writer>> {
+pub(crate) fn decode(list: &[u8]) -> Option<Vec<Writer>> {
     let (entries, []) = list.strip_prefix(&VERSION)?.as_chunks::<ENTRY>() else {
         return None;
     };

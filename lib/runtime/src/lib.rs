@@ -15,6 +15,8 @@ pub mod descriptor;
 pub mod exhaustion;
 pub mod exit;
 pub mod fault_log;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod helper;
 pub mod helper_link;
 mod journal;

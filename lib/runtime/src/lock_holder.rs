@@ -161,7 +161,7 @@ fn open(directory: &Path, owner: Option<u32>) -> Option<File> {
 }
 
 /// Reads what [`Holder::write`] has written. A line without a newline is just being written.
-fn parse(bytes: &[u8]) -> Option<Holder> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<Holder> {
     let (line, _) = str::from_utf8(bytes).ok()?.split_once('\n')?;
     let (pid, start_time) = line.split_once(' ')?;
     Some(Holder {
@@ -171,7 +171,7 @@ fn parse(bytes: &[u8]) -> Option<Holder> {
 }
 
 /// The value of `--parent` in a command line as the system gives it.
-fn parent_in(command_line: &[u8]) -> Option<i32> {
+pub(crate) fn parent_in(command_line: &[u8]) -> Option<i32> {
     let mut words = command_line.split(|byte| *byte == 0);
     words.find(|word| *word == PARENT.as_bytes())?;
     str::from_utf8(words.next()?).ok()?.parse().ok()

@@ -189,6 +189,21 @@ fn read(directory: &Path, current: &Header) -> io::Result<Glance> {
     })
 }
 
+/// What segments of these bytes say, in their order: the scripts whose end is not noted, by their
+/// numbers, and whether something in it could not be read. Whether children live is not looked up.
+#[cfg(fuzzing)]
+pub fn of_bytes(segments: &[&[u8]], current: &Header) -> (Vec<(RunId, Unfinished)>, bool) {
+    let mut runs = Runs::new();
+    let mut is_damaged = false;
+    for bytes in segments {
+        // Memory can be read.
+        is_damaged |= !read_segment(*bytes, current, &mut runs).unwrap_or_default();
+    }
+    let left = runs.into_iter().filter(|(_, (_, is_over))| !is_over);
+    let left = left.map(|(run, (unfinished, _))| (run, unfinished));
+    (left.collect(), is_damaged)
+}
+
 /// Reads a segment. Returns whether all of it could be understood.
 fn read_segment(
     mut reader: impl io::BufRead,

@@ -78,7 +78,7 @@ pub fn own_session() -> i32 {
 
 /// Fields 4, 5, 6 and 22 of the line. The name in field 2 stands in parentheses and may hold
 /// anything, further parentheses included, so fields are counted from the last one.
-fn parse(stat: &[u8]) -> Option<Stat> {
+pub(crate) fn parse(stat: &[u8]) -> Option<Stat> {
     let name_end = stat.iter().rposition(|b| *b == b')')?;
     let rest = str::from_utf8(stat.get(name_end + 1..)?).ok()?;
     // Field 3 is the first after the name.

@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[Layer]); 2] = [
     (
         "connect-cli",
         &[
-            &["cli", "schema"],
+            &["cli", "fuzzing", "schema"],
             &["commands"],
             &["completing"],
             &["common", "interrupt"],
@@ -29,7 +29,7 @@ const LAYERS: [(&str, &[Layer]); 2] = [
     (
         "connect-core",
         &[
-            &["core_program", "launcher"],
+            &["core_program", "fuzzing", "launcher"],
             &["startup"],
             &["event_loop"],
             &[

@@ -54,6 +54,17 @@ pub(crate) struct Check {
     critical: Vec<Threshold>,
 }
 
+/// What is found in a state, for the fuzz targets.
+#[cfg(fuzzing)]
+pub(crate) fn of_state(service: &ServiceStatus, peers: &[PeerStatus]) -> String {
+    let check = Check {
+        peers: Vec::new(),
+        warning: Vec::new(),
+        critical: Vec::new(),
+    };
+    check.judge(service, peers).1
+}
+
 impl Check {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         let (status, line) = match self.read(common).await {

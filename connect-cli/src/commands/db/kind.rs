@@ -53,7 +53,7 @@ pub(super) fn is_place(path: &Path, common: &Common) -> bool {
 
 /// Whether a file begins like a database, even a damaged one: with the position and size of a table
 /// in binary, least byte first. Text with a NUL in it does not, nor does text in UTF-16.
-pub(super) fn is_header(start: &[u8]) -> bool {
+pub(crate) fn is_header(start: &[u8]) -> bool {
     let marked = start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff");
     let small = |at: usize| {
         start
@@ -66,7 +66,7 @@ pub(super) fn is_header(start: &[u8]) -> bool {
 
 /// Whether a file begins like text, in whatever encoding: UTF-16 has many NULs, and a mistake of an
 /// editor may leave some, but text has hardly any other control character.
-pub(super) fn is_text(start: &[u8]) -> bool {
+pub(crate) fn is_text(start: &[u8]) -> bool {
     let is_control = |byte: u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
     let others = || start.iter().copied().filter(|byte| *byte != 0);
     let controls = others().filter(|byte| is_control(*byte)).count();

@@ -11,7 +11,7 @@ pub(super) const FILE: &str = "/etc/networks";
 const OF_ROUTES: [&str; 3] = ["default", "all", "any"];
 
 /// The names that are known.
-pub(super) struct Networks(HashSet<String>);
+pub(crate) struct Networks(HashSet<String>);
 
 impl Networks {
     /// Reads the file; without it, no name is known.
@@ -22,7 +22,7 @@ impl Networks {
     }
 
     /// Each line is a name, its number, and further names.
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let lines = text
             .lines()
             .map(|line| line.split('#').next().unwrap_or(line));
@@ -35,7 +35,7 @@ impl Networks {
     }
 
     /// Whether the name stands for a network.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         OF_ROUTES.contains(&name) || self.0.contains(name)
     }
 }

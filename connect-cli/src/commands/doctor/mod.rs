@@ -9,13 +9,13 @@ mod left_scripts;
 mod lookups;
 mod missing;
 mod next_step;
-mod refusals;
+pub(crate) mod refusals;
 mod runs;
 pub(crate) mod scripts;
 mod server;
 mod service;
 mod sources;
-mod systemd;
+pub(crate) mod systemd;
 mod units;
 
 use std::io;

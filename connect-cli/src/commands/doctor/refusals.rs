@@ -50,7 +50,7 @@ fn rule(pid: i32) -> Option<Ownership> {
 
 /// The user and group of a process that has more rights than anybody has, from what the system says
 /// of it.
-fn privileged(status: &str) -> Option<Ownership> {
+pub(crate) fn privileged(status: &str) -> Option<Ownership> {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
     // The real one stands first.
     let effective = |name| field(name)?.split_ascii_whitespace().nth(1)?.parse().ok();

@@ -159,17 +159,20 @@ fn missing_interpreter(script: &Path) -> Option<String> {
     let mut start = Vec::new();
     let file = fs::File::open(script).ok()?;
     file.take(256).read_to_end(&mut start).ok()?;
+    let program = interpreter(&start)?;
+    let exists = Path::new(&program).try_exists().unwrap_or(true);
+    (!exists).then_some(program)
+}
+
+/// The program that the first line of a script names by its path.
+pub(crate) fn interpreter(start: &[u8]) -> Option<String> {
     let line = start
         .strip_prefix(b"#!")?
         .split(|byte| *byte == b'\n')
         .next()?;
     let line = String::from_utf8_lossy(line);
     let program = line.split_ascii_whitespace().next()?;
-    if !program.starts_with('/') {
-        return None;
-    }
-    let exists = Path::new(program).try_exists().unwrap_or(true);
-    (!exists).then(|| program.to_owned())
+    program.starts_with('/').then(|| program.to_owned())
 }
 
 /// Whether everybody may put another file in the place of one in this directory.

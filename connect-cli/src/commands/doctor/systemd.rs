@@ -75,6 +75,11 @@ pub(crate) async fn is_given_up(unit: &str, limit: Option<Duration>) -> bool {
 pub(crate) async fn last_line(unit: &str, limit: Option<Duration>) -> Option<String> {
     let of_processes = [format!("_SYSTEMD_UNIT={unit}")];
     let text = journal(10, &of_processes, limit).await.ok()?;
+    last_line_of(&text)
+}
+
+/// The same, from what journalctl has printed.
+pub(crate) fn last_line_of(text: &str) -> Option<String> {
     let lines = || text.lines().rev().filter(|line| !line.trim().is_empty());
     let line = lines()
         .find(|line| line.starts_with(ERROR))
@@ -104,7 +109,7 @@ async fn output(mut command: Command, limit: Option<Duration>) -> io::Result<Str
 }
 
 /// Reads one block of properties for each unit, with an empty line between two.
-fn parse(text: &str) -> Vec<Unit> {
+pub(crate) fn parse(text: &str) -> Vec<Unit> {
     text.split("\n\n").filter_map(unit).collect()
 }
 

@@ -59,6 +59,12 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "expected a port, or an address and a port such as [::1]:9785".to_owned())
 }
 
+/// The metrics of a state in each form, for the fuzz targets.
+#[cfg(fuzzing)]
+pub(crate) fn of_state(state: &collect::State) -> [String; 2] {
+    [Form::Openmetrics, Form::Prometheus].map(|form| Pieces::new(state, form).collect())
+}
+
 impl Metrics {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         if let Some(address) = self.listen {

@@ -13,6 +13,7 @@ mod told;
 mod words;
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::sync::Arc;
 
 use clap::{ArgMatches, Command};
@@ -124,7 +125,7 @@ pub(crate) async fn run(
     } else if wanted.status {
         table::show(&told, wanted.wide, &mut common.out)?;
     } else {
-        lines(&told, &mut common.out)?;
+        lines(&told, to_stderr_bare, &mut common.out)?;
     }
     end(common_exit(&told))
 }
@@ -162,7 +163,7 @@ async fn ask_all(hosts: Vec<String>, words: Vec<String>) -> Vec<Told> {
 }
 
 /// One object with what each host has printed.
-fn report(told: &[Told], out: &mut Output) -> Result<(), Error> {
+fn report(told: &[Told], out: &mut Output<impl Write>) -> Result<(), Error> {
     let hosts = told.iter().map(|told| {
         let Answer {
             exit,
@@ -190,8 +191,12 @@ fn on_one_line(json: &str) -> Option<Box<RawValue>> {
     RawValue::from_string(json.replace(['\n', '\r'], " ")).ok()
 }
 
-/// The lines of each host, which begin with its name.
-fn lines(told: &[Told], out: &mut Output) -> Result<(), Error> {
+/// The lines of each host, which begin with its name; those of standard error are given to `say`.
+fn lines(
+    told: &[Told],
+    mut say: impl FnMut(&str),
+    out: &mut Output<impl Write>,
+) -> Result<(), Error> {
     for told in told {
         let host = text::clean(&told.host);
         for line in told.answer.stdout.lines() {
@@ -199,10 +204,10 @@ fn lines(told: &[Told], out: &mut Output) -> Result<(), Error> {
         }
         out.finish()?;
         match &told.answer.failure {
-            Some(why) => to_stderr_bare(&format!("{host}: {why}")),
+            Some(why) => say(&format!("{host}: {why}")),
             None => {
                 for line in told.answer.stderr.lines() {
-                    to_stderr_bare(&format!("{host}: {line}"));
+                    say(&format!("{host}: {line}"));
                 }
             }
         }
@@ -231,6 +236,28 @@ fn end(code: u8) -> Result<Exit, Error> {
     } else {
         Err(Error::Status(code))
     }
+}
+
+/// Writes the answers of hosts in each form, for the fuzz targets: host, how ssh ended, and what
+/// was written to standard output and error. Returns the exit code for all.
+#[cfg(fuzzing)]
+pub(crate) fn write_all(
+    answers: &[(&str, Option<i32>, &[u8], &[u8])],
+    out: &mut Output<impl Write>,
+) -> Result<u8, Error> {
+    let told = answers.iter().map(|(host, code, stdout, stderr)| Told {
+        host: (*host).to_owned(),
+        answer: ssh::answer(*code, stdout, stderr),
+    });
+    let told: Vec<Told> = told.collect();
+    let mut said = Vec::new();
+    report(&told, out)?;
+    table::show(&told, false, out)?;
+    lines(&told, |text| said.push(text.to_owned()), out)?;
+    for text in said {
+        out.line(&crate::output::message(&text, None, None))?;
+    }
+    Ok(common_exit(&told))
 }
 
 #[cfg(test)]

@@ -105,25 +105,32 @@ async fn run(host: &str, words: &[String]) -> io::Result<Answer> {
         return Err(io::Error::other("the host sends too much output"));
     }
     let status = child.wait().await?;
-    let failure = match status.code() {
+    Ok(answer(status.code(), &stdout, &stderr))
+}
+
+/// The answer of a host for which ssh has ended with this code, or by a signal.
+pub(super) fn answer(code: Option<i32>, stdout: &[u8], stderr: &[u8]) -> Answer {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let stderr = text(stderr);
+    let failure = match code {
         Some(code @ (NOT_CONNECTED | NO_PROGRAM)) => Some(why(code, &stderr)),
         None => Some("ssh was ended by a signal".to_owned()),
         Some(_) => None,
     };
-    Ok(Answer {
-        exit: status.code().and_then(|code| u8::try_from(code).ok()),
-        stdout,
+    Answer {
+        exit: code.and_then(|code| u8::try_from(code).ok()),
+        stdout: text(stdout),
         stderr,
         failure,
-    })
+    }
 }
 
-async fn read(stream: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
+async fn read(stream: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if let Some(stream) = stream {
         stream.take(MOST + 1).read_to_end(&mut bytes).await?;
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(bytes)
 }
 
 /// Why there is no answer: the last line that ssh has written, if there is one.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The state of several hosts as one: a table of the services, and one of all their peers.
 
-use std::io;
+use std::io::{self, Write};
 
 use serde::Deserialize;
 
@@ -82,7 +82,7 @@ fn state(told: &Told) -> Result<State, String> {
 }
 
 /// Shows the state of all hosts that have sent it, and why the others have not.
-pub(super) fn show(told: &[Told], wide: bool, out: &mut Output) -> io::Result<()> {
+pub(super) fn show(told: &[Told], wide: bool, out: &mut Output<impl Write>) -> io::Result<()> {
     let states: Vec<(&str, Result<State, String>)> = told
         .iter()
         .map(|told| (told.host.as_str(), state(told)))

@@ -168,7 +168,9 @@ impl Machine {
         let now = self.now;
         self.events.counters.reconnects += 1;
         if let Some(adoption) = self.peers.adoption_mut(id) {
-            adoption.history.reconnects += 1;
+            let reconnects = &mut adoption.history.reconnects;
+            // An earlier core has left it, so it may be the greatest number.
+            *reconnects = reconnects.saturating_add(1);
             adoption.history.last_reconnect = Some(now);
         }
         self.emit(Some(&name), || EventKind::Reconnecting {});

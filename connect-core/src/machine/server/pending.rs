@@ -166,6 +166,9 @@ pub(in crate::machine) enum AfterAlgs {
     Change(String),
 }
 
+/// The longest round trip that is believed, in milliseconds: 49 days.
+const LONGEST: f64 = u32::MAX as f64;
+
 /// The word that ends a ping.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::machine) enum PingWord {
@@ -180,14 +183,39 @@ impl PingWord {
     fn parse(mut words: Words<'_>) -> Option<Self> {
         Some(match words.next().as_deref() {
             Some("ping-ok") => {
-                // Any decimal is accepted; if it is something else, there was at least a reply.
+                // Any decimal that a ping can take is accepted; if it is something else, there was
+                // at least a reply.
                 let millis = words.next().and_then(|word| word.parse().ok());
-                let millis = millis.filter(|m: &f64| m.is_finite() && *m >= 0.0);
+                let millis = millis.filter(|m: &f64| (0.0..=LONGEST).contains(m));
                 PingWord::Result(PingResult::Reply(millis.unwrap_or(0.0)))
             }
             Some("ping-timeout") => PingWord::Result(PingResult::Timeout),
             Some("ping-peer-died") => PingWord::PeerDied,
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_trip_that_no_ping_takes_is_a_reply_without_one() {
+        for (line, millis) in [
+            ("ping-ok 12.5", 12.5),
+            ("ping-ok 0", 0.0),
+            ("ping-ok 4294967295", LONGEST),
+            ("ping-ok 4294967296", 0.0),
+            ("ping-ok 1e308", 0.0),
+            ("ping-ok inf", 0.0),
+            ("ping-ok NaN", 0.0),
+            ("ping-ok -1", 0.0),
+            ("ping-ok", 0.0),
+        ] {
+            let word = PingWord::parse(Words::new(line));
+            let expected = PingWord::Result(PingResult::Reply(millis));
+            assert_eq!(word, Some(expected), "{line}");
+        }
     }
 }

@@ -52,12 +52,22 @@ pub(crate) fn each(
             report.push(at(0), None, doubt);
         }
         match read(&path) {
-            Ok(bytes) => match text(&bytes) {
-                Ok(text) => take(file, text, report),
-                Err((line, error)) => report.push(at(line), None, error),
-            },
+            Ok(bytes) => content(&bytes, file, report, &mut take),
             Err(error) => report.push(at(0), None, error),
         }
+    }
+}
+
+/// Gives the text in the bytes of a file to `take`, or reports why there is none.
+pub(crate) fn content(
+    bytes: &[u8],
+    file: u32,
+    report: &mut Report,
+    mut take: impl FnMut(u32, &[u8], &mut Report),
+) {
+    match text(bytes) {
+        Ok(text) => take(file, text, report),
+        Err((line, error)) => report.push(Place { file, line }, None, error),
     }
 }
 

@@ -108,6 +108,19 @@ impl Source {
         Source { sections, report }
     }
 
+    /// As [`Source::read`], from the bytes of a file of this name.
+    #[cfg(fuzzing)]
+    #[must_use]
+    pub fn of_bytes(name: &str, bytes: &[u8], known_key: KnownKey) -> Self {
+        let mut report = Report::default();
+        let mut sections = Sections::default();
+        let file = report.add_file(Path::new(name));
+        files::content(bytes, file, &mut report, |file, text, report| {
+            parse::file(file, text, known_key, &mut sections, report);
+        });
+        Source { sections, report }
+    }
+
     /// Assigns `value` to `key` in the section `@GLOBAL`, as a file would that is read after all
     /// others; what is wrong with it is told as of a file named `from`. Neither may have a line
     /// end.
