@@ -304,6 +304,7 @@ fn forty_removed() -> Rig {
 #[test]
 fn few_changes_are_under_way_at_a_time() {
     let mut rig = forty_removed();
+    assert_eq!(rig.machine.backlog().applying, 40);
     let mut killed = 0;
     loop {
         let sent = rig.sent();

@@ -3,6 +3,7 @@
 //! when it was changed (`tests/mutants`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use connect_ipc::control::{PeerState, Reply, Request};
 use connect_ipc::frame::{MAX_FRAME, length};
@@ -68,6 +69,17 @@ fn without_its_server_an_adopted_peer_is_of_unknown_state() {
 }
 
 #[test]
+fn a_first_check_is_unusually_long_after_a_minute_and_not_at_it() {
+    let pairs = [("watch", "t"), ("peer", "PASSIVE"), ("every", "1s")];
+    let mut rig = Rig::joined(&[record("p", &pairs)], &["p"]);
+    let pending = |rig: &mut Rig| rig.rows()[0].connection.pending;
+    rig.wait(Duration::from_secs(60));
+    assert_eq!(pending(&mut rig), None);
+    rig.wait(Duration::from_secs(1));
+    assert_eq!(pending(&mut rig), Some(61));
+}
+
+#[test]
 fn before_the_first_list_of_peers_no_script_is_run_for_an_operator() {
     let mut rig = Rig::new(&[record("p", PAIRS)]);
     rig.connect_server();
@@ -89,11 +101,11 @@ fn order(note: usize) -> (usize, bool) {
     let mut rig = Rig::joined(&[record("p", &pairs)], &[]);
     rig.hear(ADD);
     rig.answer_all();
-    let orders = rig.to_scripts.iter().filter_map(|message| match message {
+    let mut orders = rig.to_scripts.iter().filter_map(|message| match message {
         ToScripts::Run(runs) => Some((message, &runs[0])),
         _ => None,
     });
-    let (message, run) = orders.last().expect("a script is ordered");
+    let (message, run) = orders.next_back().expect("a script is ordered");
     let Some(SetupState::Made(made)) = &run.setup else {
         panic!("{run:?}")
     };
