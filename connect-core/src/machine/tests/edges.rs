@@ -3,7 +3,6 @@
 //! when it was changed (`tests/mutants`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use connect_ipc::control::{PeerState, Reply, Request};
 use connect_ipc::frame::{MAX_FRAME, length};
@@ -66,17 +65,6 @@ fn without_its_server_an_adopted_peer_is_of_unknown_state() {
     // It is not overdue as well: that comes later.
     rig.lose_server();
     assert_eq!(state(&mut rig), PeerState::Unknown);
-}
-
-#[test]
-fn a_first_check_is_unusually_long_after_a_minute_and_not_at_it() {
-    let pairs = [("watch", "t"), ("peer", "PASSIVE"), ("every", "1s")];
-    let mut rig = Rig::joined(&[record("p", &pairs)], &["p"]);
-    let pending = |rig: &mut Rig| rig.rows()[0].connection.pending;
-    rig.wait(Duration::from_secs(60));
-    assert_eq!(pending(&mut rig), None);
-    rig.wait(Duration::from_secs(1));
-    assert_eq!(pending(&mut rig), Some(61));
 }
 
 #[test]
