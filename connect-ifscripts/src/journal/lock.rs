@@ -101,3 +101,23 @@ pub(super) fn try_lock(file: &File, operation: FlockOperation) -> io::Result<boo
         Err(error) => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn next_is_missed_when_its_name_leads_elsewhere_and_it_could_be_better() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Directory::open(place.path()).unwrap();
+        let files = Files::open(&directory).unwrap();
+        assert!(files.has_next(&directory));
+        fs::remove_file(place.path().join(NEXT)).unwrap();
+        assert!(!files.has_next(&directory));
+        fs::create_dir(place.path().join(NEXT)).unwrap();
+        let files = Files::open(&directory).unwrap();
+        assert!(files.has_next(&directory), "nothing better can be had");
+    }
+}
