@@ -40,7 +40,8 @@ impl Machine {
             false => order.due,
         };
         if adoption.liveness.begin(order.seq, due) {
-            return self.pinger.queue.push(PingOrder { due, ..order });
+            self.pinger.queue.push(PingOrder { due, ..order });
+            return self.forget_void_orders();
         }
         let PingOrder { peer, seq, .. } = order;
         tracing::warn!(

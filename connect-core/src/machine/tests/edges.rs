@@ -3,6 +3,7 @@
 //! when it was changed (`tests/mutants`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use connect_ipc::control::{PeerState, Reply, Request};
 use connect_ipc::frame::{MAX_FRAME, length};
@@ -132,6 +133,20 @@ fn the_largest_record_that_fits_is_shown() {
     let largest = 1 + MAX_RECORD - small.expect("a small record is shown");
     assert_eq!(shown(largest), (Some(MAX_RECORD), None));
     assert_eq!(shown(largest + 1), (None, Some(MAX_RECORD + 1)));
+}
+
+#[test]
+fn orders_to_ping_peers_that_have_gone_are_forgotten_long_before_they_are_due() {
+    let records = [record("p", &[("watch", "t"), ("peer", "PASSIVE")])];
+    let mut rig = Rig::joined(&records, &[]);
+    for _ in 0..3_000 {
+        rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
+        let (id, due) = (rig.id("p"), rig.now + Duration::from_secs(3_600));
+        rig.order_ahead(id, 1, due);
+        rig.hear("NOTE KILL p");
+    }
+    let queued = rig.machine.backlog().pings_queued;
+    assert!((1..=1_100).contains(&queued), "{queued} orders for no peer");
 }
 
 #[test]
