@@ -22,6 +22,8 @@ server_runs() {
     inside systemctl daemon-reload
     inside systemctl enable --now tripe.service notes.service
     within 20 server VERSION
+    # The notes are being taken.
+    within 20 marked begin-
     server ADD alpha INET 198.18.0.1 4070
     server ADD beta INET 198.18.0.2 4070
     within 20 noted 'KXDONE beta'
