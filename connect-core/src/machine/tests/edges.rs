@@ -69,6 +69,22 @@ fn without_its_server_an_adopted_peer_is_of_unknown_state() {
 }
 
 #[test]
+fn an_addition_is_unusually_long_after_a_minute_and_not_at_it() {
+    let records = [record("p", &[("peer", "INET 192.0.2.1 1")])];
+    let mut rig = Rig::joined(&records, &[]);
+    rig.database_with_auto(&records, &["p"]);
+    rig.request(1, 1, submit(&["active", "p"]));
+    let sent = rig.sent();
+    let tag = sent[0].split(' ').nth(2).unwrap_or_default();
+    rig.hear(&format!("BGDETACH {tag}"));
+    let pending = |rig: &mut Rig| rig.rows()[0].connection.pending;
+    rig.wait(Duration::from_secs(60));
+    assert_eq!(pending(&mut rig), None);
+    rig.wait(Duration::from_secs(1));
+    assert_eq!(pending(&mut rig), Some(61));
+}
+
+#[test]
 fn before_the_first_list_of_peers_no_script_is_run_for_an_operator() {
     let mut rig = Rig::new(&[record("p", PAIRS)]);
     rig.connect_server();
