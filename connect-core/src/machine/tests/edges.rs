@@ -10,8 +10,9 @@ use connect_ipc::frame::{MAX_FRAME, length};
 use connect_ipc::scripts::{InterfaceScript, ToScripts};
 use connect_ipc::setup::{Pair, SetupState};
 use connect_policy::size::MAX_RECORD;
-use peerdb::Record;
+use peerdb::{Database, Record};
 
+use super::super::Loaded;
 use super::rig::{Rig, record};
 
 const PAIRS: &[(&str, &str)] = &[
@@ -163,6 +164,25 @@ fn orders_to_ping_peers_that_have_gone_are_forgotten_long_before_they_are_due() 
     }
     let queued = rig.machine.backlog().pings_queued;
     assert!((1..=1_100).contains(&queued), "{queued} orders for no peer");
+}
+
+#[test]
+fn faults_of_a_database_are_listed_or_counted_and_none_is_both() {
+    let odd = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../lib/peerdb/tests/fixtures/odd.cdb"
+    );
+    let database = Database::read(&std::fs::read(odd).unwrap()).unwrap();
+    let all = database.faults().len();
+    assert!(all > 0);
+    match Loaded::from(Ok(database)) {
+        Loaded::Usable {
+            faults,
+            more_faults,
+            ..
+        } => assert_eq!(faults.len() + more_faults, all),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
