@@ -43,22 +43,6 @@ serves() {
     healthy
 }
 
-# over VERSION DIRECTORY: installs the package over the one of another version.
-over() {
-    remember
-    local process
-    declare -A pids
-    for process in $processes; do
-        pids[$process]=$(pid_of "$process")
-    done
-    install_package "$built/$2"/*.deb
-    for process in $processes; do
-        within 20 renewed "$process" "${pids[$process]}"
-    done
-    within 30 serves "$1"
-    peers_undisturbed
-}
-
 # The server is restarted under this version: its peers come again, with the scripts that belong to
 # them and nothing besides.
 server_anew() {

@@ -300,23 +300,30 @@ server_restarts() {
     within 20 scripts_ran 'ifdown ifup'
 }
 
-upgrade() {
-    echo 'TRIPE_CONNECT_LOG_LEVEL=debug' >> "$root/etc/default/tripe-connect"
+# over VERSION DIRECTORY: installs a package over the one of another version. All processes are
+# renewed, and no peer notices.
+over() {
     remember
     local process
+    declare -A pids
     for process in $processes; do
-        pid_of "$process" > "$work/$process.pid"
+        pids[$process]=$(pid_of "$process")
     done
-    install_package "$built"/next/*.deb
+    install_package "$built/$2"/*.deb
     for process in $processes; do
-        within 20 renewed "$process" "$(cat "$work/$process.pid")"
+        within 20 renewed "$process" "${pids[$process]}"
     done
-    provided_by "$next_version"
+    provided_by "$1"
     within 20 healthy
+    peers_undisturbed
+}
+
+upgrade() {
+    echo 'TRIPE_CONNECT_LOG_LEVEL=debug' >> "$root/etc/default/tripe-connect"
+    over "$next_version" next
     status_is .service.version "$next_version"
     status_is .service.pinger.version "$next_version"
     status_is .service.scripts.version "$next_version"
-    peers_undisturbed
     grep -q '^TRIPE_CONNECT_LOG_LEVEL=debug$' "$root/etc/default/tripe-connect"
 }
 
