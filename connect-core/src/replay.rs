@@ -158,12 +158,15 @@ fn clean(line: &str) -> String {
     line.replace(hidden, "\u{fffd}")
 }
 
-/// Writes lines. All that is printed goes through this.
-pub(crate) fn write(out: &mut impl Write, lines: &str) -> anyhow::Result<()> {
-    for line in lines.split('\n') {
-        writeln!(out, "{}", clean(line)).map_err(Unwritable)?;
-    }
+/// Writes a text on one line. All that is printed goes through this.
+fn write_line(out: &mut impl Write, line: &str) -> anyhow::Result<()> {
+    writeln!(out, "{}", clean(line)).map_err(Unwritable)?;
     Ok(())
+}
+
+/// Writes lines.
+pub(crate) fn write(out: &mut impl Write, lines: &str) -> anyhow::Result<()> {
+    lines.split('\n').try_for_each(|line| write_line(out, line))
 }
 
 struct Replay<'a, W> {
@@ -185,11 +188,11 @@ impl<W: Write> Replay<'_, W> {
             header.schema
         );
         if header.version != env!("CARGO_PKG_VERSION") {
-            let (then, now) = (clean(&header.version), env!("CARGO_PKG_VERSION"));
+            let (then, now) = (&header.version, env!("CARGO_PKG_VERSION"));
             let line = format!(
                 "recorded by version {then}, replayed by version {now}: outputs may differ"
             );
-            write(self.out, &line)?;
+            write_line(self.out, &line)?;
         }
         self.start = header.config.started;
         let mut machine = Machine::new(header.config);
@@ -311,7 +314,7 @@ impl<W: Write> Replay<'_, W> {
 
     fn print(&mut self, line: &str) -> anyhow::Result<()> {
         if self.verbose {
-            write(self.out, &clean(line))?;
+            write_line(self.out, line)?;
         }
         Ok(())
     }

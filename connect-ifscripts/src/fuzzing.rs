@@ -8,8 +8,7 @@ use connect_ipc::lookup::Found;
 use connect_runtime::scripts_journal::Header;
 
 use crate::ledger::Ledger;
-use crate::lines::Cutter;
-use crate::{earlier, journal, lookups, marks, pipes};
+use crate::{earlier, journal, lines, lookups, marks, pipes};
 
 /// What segments of a journal say, in their order, and whether one of them is damaged.
 #[must_use]
@@ -26,13 +25,7 @@ pub fn segment(header: &Header, ledger: &Ledger) -> Vec<u8> {
 /// The lines of one stream of a script that arrives in these pieces, and how many were dropped.
 #[must_use]
 pub fn output(pieces: &[&[u8]]) -> (Vec<String>, u64) {
-    let mut cutter = Cutter::new();
-    let mut lines = Vec::new();
-    for piece in pieces {
-        cutter.feed(piece, &mut lines);
-    }
-    cutter.finish(&mut lines);
-    (lines, cutter.take_dropped())
+    lines::cut(pieces)
 }
 
 /// What the child of a lookup has written.

@@ -155,20 +155,22 @@ fn up_to_character(bytes: &[u8]) -> &[u8] {
     bytes
 }
 
+/// The lines of one stream that arrives in these pieces, and how many were dropped.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn cut(pieces: &[&[u8]]) -> (Vec<String>, u64) {
+    let mut cutter = Cutter::new();
+    let mut lines = Vec::new();
+    for piece in pieces {
+        cutter.feed(piece, &mut lines);
+    }
+    cutter.finish(&mut lines);
+    (lines, cutter.take_dropped())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn cut(pieces: &[&[u8]]) -> (Vec<String>, u64) {
-        let mut cutter = Cutter::new();
-        let mut lines = Vec::new();
-        for piece in pieces {
-            cutter.feed(piece, &mut lines);
-        }
-        cutter.finish(&mut lines);
-        (lines, cutter.take_dropped())
-    }
 
     #[test]
     fn only_a_newline_ends_a_line_and_the_last_may_lack_it() {

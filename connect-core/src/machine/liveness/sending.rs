@@ -40,8 +40,7 @@ impl Machine {
             false => order.due,
         };
         if adoption.liveness.begin(order.seq, due) {
-            self.pinger.queue.push(PingOrder { due, ..order });
-            return self.forget_void_orders();
+            return self.enqueue(PingOrder { due, ..order });
         }
         let PingOrder { peer, seq, .. } = order;
         tracing::warn!(
@@ -75,16 +74,16 @@ impl Machine {
             None => adoption.moved = true,
             Some(seq) if is_up && adoption.ping.is_none() => {
                 let (peer, due) = (id, phase.due);
-                self.pinger.queue.push(PingOrder { peer, seq, due });
-                self.forget_void_orders();
+                self.enqueue(PingOrder { peer, seq, due });
             }
             Some(_) => {}
         }
     }
 
-    /// Forgets the orders that are void, if there are very many: they are passed over only when
-    /// they would be due.
-    fn forget_void_orders(&mut self) {
+    /// Keeps an order until it is due. Forgets the orders that are void, if there are very many:
+    /// they are passed over only when they would be due.
+    fn enqueue(&mut self, order: PingOrder) {
+        self.pinger.queue.push(order);
         let (queue, peers) = (&mut self.pinger.queue, &self.peers);
         if queue.len() > 2 * peers.len() + VOID {
             queue.retain(|order| {
