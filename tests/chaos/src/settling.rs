@@ -148,6 +148,7 @@ fn unrest(run: &Run, status: Option<&Status>) -> Option<String> {
         return Some("the service does not tell its state".to_owned());
     };
     let service = &status.service;
+    let journal = run.journal_danger();
     let texts = [
         (
             service.server != ServerLink::Up,
@@ -168,10 +169,7 @@ fn unrest(run: &Run, status: Option<&Status>) -> Option<String> {
             !run.has_database(),
             "the service has not loaded the good database",
         ),
-        (
-            run.journal_danger().is_some(),
-            run.journal_danger().unwrap_or_default(),
-        ),
+        (journal.is_some(), journal.unwrap_or_default()),
         (
             service.scripts.journal_fault.is_some(),
             "the journal of scripts has a fault",

@@ -13,30 +13,13 @@ use connect_policy::size::MAX_RECORD;
 use peerdb::{Database, Record};
 
 use super::super::Loaded;
+use super::hand_played::submit;
+use super::recovery::{ADD, BOTH, PAIRS};
 use super::rig::{Rig, record};
-
-const PAIRS: &[(&str, &str)] = &[
-    ("peer", "INET 192.0.2.1 1"),
-    ("ifup", "up"),
-    ("ifdown", "down"),
-    ("connect", "ssh on"),
-    ("disconnect", "ssh off"),
-];
-
-const ADD: &str = "NOTE ADD p tun0 INET 192.0.2.1 1";
+use super::scripts::replies;
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
-}
-
-fn submit(command: &[&str]) -> Request {
-    let words = words(command);
-    Request::Submit { words }
-}
-
-fn replies(rig: &mut Rig) -> Vec<Reply> {
-    let answers = rig.answers.drain(..);
-    answers.map(|(_, answer)| answer.reply).collect()
 }
 
 #[test]
@@ -87,7 +70,7 @@ fn an_addition_is_unusually_long_after_a_minute_and_not_at_it() {
 
 #[test]
 fn before_the_first_list_of_peers_no_script_is_run_for_an_operator() {
-    let mut rig = Rig::new(&[record("p", PAIRS)]);
+    let mut rig = Rig::new(&[record("p", BOTH)]);
     rig.connect_server();
     let (peer, script) = ("p".to_owned(), InterfaceScript::Ifup);
     rig.request(1, 1, Request::RunScript { peer, script });
@@ -99,11 +82,7 @@ fn before_the_first_list_of_peers_no_script_is_run_for_an_operator() {
 /// length, and whether its setup has the record.
 fn order(note: usize) -> (usize, bool) {
     let note = "x".repeat(note);
-    let pairs: Vec<_> = PAIRS[..3]
-        .iter()
-        .copied()
-        .chain([("note", &*note)])
-        .collect();
+    let pairs: Vec<_> = PAIRS.iter().copied().chain([("note", &*note)]).collect();
     let mut rig = Rig::joined(&[record("p", &pairs)], &[]);
     rig.hear(ADD);
     rig.answer_all();
@@ -187,7 +166,7 @@ fn faults_of_a_database_are_listed_or_counted_and_none_is_both() {
 
 #[test]
 fn what_was_never_started_is_noted_as_undone_when_its_peer_has_gone() {
-    let records: [Record; 1] = [record("p", PAIRS)];
+    let records: [Record; 1] = [record("p", BOTH)];
     let mut old = Rig::joined(&records, &[]);
     old.hear(ADD);
     old.answer_all();

@@ -646,7 +646,7 @@ fn answers(rig: &mut Rig) -> Vec<(u64, Reply)> {
     told.map(|(_, answer)| (answer.id, answer.reply)).collect()
 }
 
-fn submit(words: &[&str]) -> Request {
+pub(super) fn submit(words: &[&str]) -> Request {
     Request::Submit {
         words: words.iter().map(|word| (*word).to_owned()).collect(),
     }

@@ -19,13 +19,13 @@ use super::super::{ConnectionId, Input, Loaded, Output};
 use super::rig::{Rig, record};
 use connect_ipc::control::HelperStatus;
 
-const PAIRS: &[(&str, &str)] = &[
+pub(super) const PAIRS: &[(&str, &str)] = &[
     ("peer", "INET 192.0.2.1 1"),
     ("ifup", "up"),
     ("ifdown", "down"),
 ];
 
-const BOTH: &[(&str, &str)] = &[
+pub(super) const BOTH: &[(&str, &str)] = &[
     ("peer", "INET 192.0.2.1 1"),
     ("ifup", "up"),
     ("ifdown", "down"),
@@ -33,7 +33,7 @@ const BOTH: &[(&str, &str)] = &[
     ("disconnect", "ssh off"),
 ];
 
-const ADD: &str = "NOTE ADD p tun0 INET 192.0.2.1 1";
+pub(super) const ADD: &str = "NOTE ADD p tun0 INET 192.0.2.1 1";
 
 fn records(pairs: &[(&str, &str)]) -> Vec<Record> {
     vec![record("p", pairs)]

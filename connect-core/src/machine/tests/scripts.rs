@@ -75,7 +75,7 @@ fn ask(rig: &mut Rig, id: u64, script: InterfaceScript) {
     rig.answer_all();
 }
 
-fn replies(rig: &mut Rig) -> Vec<Reply> {
+pub(super) fn replies(rig: &mut Rig) -> Vec<Reply> {
     rig.answers
         .drain(..)
         .map(|(_, answer)| answer.reply)
